@@ -1,0 +1,487 @@
+//! One video at a time: load, decide, record, send, answer.
+//!
+//! An actor is a struct, a loop and a closed list of what can wake it. Its mailbox is fed in stream order; what cannot be
+//! recorded yet is tried again in place and holds back only what follows for the same video. An actor that hears nothing
+//! for a while leaves memory: a paused video costs rows.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use messages::command::{Code, Command, Rejection, Via};
+use messages::event::{CommandOutcome, Event, Recorded};
+use messages::id::{CommandId, JobId, UserId, VideoId};
+use messages::job::{self, DeadLetter, NotWanted};
+use messages::subject::Partition;
+use messages::{codec, subject};
+use runtime::clock::Clock;
+use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
+
+use crate::committer::Committer;
+use crate::dispatcher::Dispatcher;
+use crate::outbox::Outbox;
+use crate::position::Positions;
+use crate::store::{Append, Appended, PlannedJob, Store, StoreError, Unpublished, VideoRow};
+use crate::video::{Decision, Input, JobState, Reply, Setup, Video};
+use crate::wire::{Outgoing, Wire};
+
+/// How long an actor stays in memory without hearing anything.
+const IDLE: Duration = Duration::from_secs(20);
+/// How long to wait before asking the database again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What an actor works with.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The journal.
+    pub store: Arc<dyn Store>,
+    /// Where appends are handed in.
+    pub committer: Committer,
+    /// Where events leave.
+    pub outbox: Outbox,
+    /// Where jobs leave.
+    pub dispatcher: Dispatcher,
+    /// What new videos are made with.
+    pub setup: Setup,
+    /// How far commands are recorded.
+    pub positions: Arc<Positions>,
+    /// Stop hints and purges.
+    pub wire: Arc<dyn Wire>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What can wake an actor.
+#[derive(Debug)]
+pub enum Mail {
+    /// Somebody asks for something.
+    Command(CommandMail),
+    /// A worker reports.
+    Report(ReportMail),
+}
+
+/// A command as it was read.
+#[derive(Debug)]
+pub struct CommandMail {
+    /// Its id.
+    pub id: CommandId,
+    /// Who asks.
+    pub user: UserId,
+    /// Through which door.
+    pub via: Via,
+    /// The last token of its subject.
+    pub verb: String,
+    /// The body.
+    pub body: Bytes,
+    /// Where it stands in the stream.
+    pub sequence: u64,
+    /// When it was stored, if that was before this reading began: then it may have been decided before a crash.
+    pub stored_before: Option<DateTime<Utc>>,
+}
+
+/// A worker's report and where its answer goes.
+#[derive(Debug)]
+pub struct ReportMail {
+    /// What it says.
+    pub input: Input,
+    /// Told when it is committed.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// The actors in memory.
+#[derive(Debug)]
+pub struct Actors {
+    mailboxes: Mutex<HashMap<VideoId, mpsc::UnboundedSender<Mail>>>,
+    surroundings: Arc<Surroundings>,
+}
+
+impl Actors {
+    /// None yet.
+    pub fn new(surroundings: Arc<Surroundings>) -> Arc<Self> {
+        Arc::new(Self { mailboxes: Mutex::default(), surroundings })
+    }
+
+    /// Puts mail into a video's mailbox; an actor that is not in memory is started.
+    pub fn send(self: &Arc<Self>, video: VideoId, mail: Mail) {
+        let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mail = match mailboxes.get(&video) {
+            Some(mailbox) => match mailbox.send(mail) {
+                Ok(()) => return,
+                Err(mpsc::error::SendError(mail)) => mail,
+            },
+            None => mail,
+        };
+        let (mailbox, mails) = mpsc::unbounded_channel();
+        // The receiver is in hand, so the first mail cannot be lost.
+        let _ = mailbox.send(mail);
+        mailboxes.insert(video, mailbox);
+        let actor =
+            Actor { video, state: None, mails, actors: Arc::clone(self), around: Arc::clone(&self.surroundings) };
+        let span = tracing::info_span!("video", video.id = %video);
+        tokio::spawn(actor.run().instrument(span));
+    }
+
+    /// How many actors are in memory.
+    pub fn count(&self) -> usize {
+        self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Lets an actor go, unless mail came while it was deciding to.
+    fn leave(&self, video: VideoId, mails: &mpsc::UnboundedReceiver<Mail>) -> bool {
+        let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let quiet = mails.is_empty();
+        if quiet {
+            mailboxes.remove(&video);
+        }
+        quiet
+    }
+}
+
+/// What an actor knows of its video.
+#[derive(Debug)]
+struct Known {
+    video: Option<Video>,
+    outcomes: HashMap<CommandId, CommandOutcome>,
+}
+
+struct Actor {
+    video: VideoId,
+    /// None until it is loaded, and again after somebody else recorded something.
+    state: Option<Known>,
+    mails: mpsc::UnboundedReceiver<Mail>,
+    actors: Arc<Actors>,
+    around: Arc<Surroundings>,
+}
+
+impl Actor {
+    async fn run(mut self) {
+        loop {
+            match tokio::time::timeout(IDLE, self.mails.recv()).await {
+                Ok(Some(Mail::Command(mail))) => self.command(mail).await,
+                Ok(Some(Mail::Report(mail))) => self.report(mail).await,
+                Ok(None) => return,
+                Err(_) if self.actors.leave(self.video, &self.mails) => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn command(&mut self, mail: CommandMail) {
+        let (user, video) = (mail.user.clone(), self.video);
+        let CommandMail { id, via, verb, body, sequence, stored_before, .. } = mail;
+        let parsed = Command::parse(&verb, &body);
+        let mut patience = Patience::default();
+        loop {
+            if let Some(outcome) = self.known().await.outcomes.get(&id).cloned() {
+                // What was stored before the outcome is not asked again, only read again: its sender is told from the
+                // journal, once.
+                if stored_before.is_none_or(|stored| stored > outcome.time()) {
+                    self.around.outbox.publish_once(&user, &video.to_string(), &outcome);
+                }
+                break;
+            }
+            let now = self.around.clock.now();
+            let decision = match &parsed {
+                Ok(command) => {
+                    let command = Box::new(command.clone());
+                    self.decide(Input::Command { id: id.clone(), user: user.clone(), via, command }, now).await
+                }
+                Err(rejection) => self.refuse(rejection.clone()).await,
+            };
+            let (decision, outcome) = match (outcome_of(&decision.reply, &id, now), self.jobs_of(&decision, now)) {
+                (Some(outcome), Ok(jobs)) => ((decision, jobs), outcome),
+                (None, _) => {
+                    self.fault(&verb, &body, "a command was answered as if it were a report").await;
+                    break;
+                }
+                (_, Err(reason)) => {
+                    self.fault(&verb, &body, &reason).await;
+                    let refusal = self.refuse(internal()).await;
+                    let outcome = rejected(&id, internal(), now);
+                    ((refusal, Jobs::default()), outcome)
+                }
+            };
+            match self.record(decision, Some(outcome), &user).await {
+                Ok(Appended::Committed) => break,
+                Ok(Appended::Lost) => self.state = None,
+                Err(error) => patience.lose(&error).await,
+            }
+        }
+        self.around.positions.recorded(Partition::of(video), sequence);
+    }
+
+    async fn report(&mut self, mail: ReportMail) {
+        let ReportMail { input, reply } = mail;
+        let mut patience = Patience::default();
+        let answer = loop {
+            // A worker that has given up waiting asks again; its report is recorded then.
+            if reply.is_closed() {
+                return;
+            }
+            let now = self.around.clock.now();
+            let decision = self.decide(input.clone(), now).await;
+            let answer = match &decision.reply {
+                Reply::Recorded => Reply::Recorded,
+                Reply::NotWanted(why) => Reply::NotWanted(*why),
+                Reply::Claim(reply) => Reply::Claim(reply.clone()),
+                // A fault of ours was set aside; the worker must not make it again and again.
+                Reply::Answer { .. } | Reply::Rejected(_) => break Reply::NotWanted(NotWanted::UnknownJob),
+            };
+            if decision.events.is_empty() {
+                break answer;
+            }
+            let jobs = match self.jobs_of(&decision, now) {
+                Ok(jobs) => jobs,
+                Err(reason) => {
+                    self.fault("report", &[], &reason).await;
+                    break Reply::NotWanted(NotWanted::UnknownJob);
+                }
+            };
+            let owner = decision.video.as_ref().map(|video| video.user.clone()).unwrap_or_else(UserId::local);
+            match self.record((decision, jobs), None, &owner).await {
+                Ok(Appended::Committed) => break answer,
+                Ok(Appended::Lost) => self.state = None,
+                Err(error) => patience.lose(&error).await,
+            }
+        };
+        // Whoever asked may be gone by now; what is recorded is recorded.
+        let _ = reply.send(answer);
+    }
+
+    /// What the journal says, read when it is not known.
+    async fn known(&mut self) -> &mut Known {
+        let mut patience = Patience::default();
+        while self.state.is_none() {
+            match self.around.store.load(self.video).await {
+                Ok(loaded) => {
+                    let catalogue = loaded.catalogue;
+                    let video = catalogue.and_then(|catalogue| Video::replay(self.video, &loaded.journal, catalogue));
+                    self.state = Some(Known { video, outcomes: loaded.outcomes });
+                }
+                Err(error) => patience.lose(&error).await,
+            }
+        }
+        // Set by the loop above.
+        self.state.get_or_insert_with(|| Known { video: None, outcomes: HashMap::new() })
+    }
+
+    /// The pure decision. One that panics is refused as a fault of ours and set aside, and the loop goes on.
+    async fn decide(&mut self, input: Input, now: DateTime<Utc>) -> Decision {
+        let id = self.video;
+        self.known().await;
+        let current = self.state.as_ref().and_then(|known| known.video.as_ref());
+        let setup = &self.around.setup;
+        let decided = std::panic::catch_unwind(AssertUnwindSafe(|| Video::decide(current, id, &input, setup, now)));
+        match decided {
+            Ok(decision) => decision,
+            Err(_) => {
+                self.fault("decide", format!("{input:?}").as_bytes(), "deciding panicked").await;
+                self.refuse(internal()).await
+            }
+        }
+    }
+
+    /// The decision to change nothing.
+    async fn refuse(&mut self, rejection: Rejection) -> Decision {
+        let video = self.known().await.video.clone();
+        Decision { events: Vec::new(), video, reply: Reply::Rejected(rejection) }
+    }
+
+    /// What a decision orders and ends. An order without inputs is a fault of ours, found before it is recorded.
+    fn jobs_of(&self, decision: &Decision, now: DateTime<Utc>) -> Result<Jobs, String> {
+        let mut jobs = Jobs::default();
+        let Some(video) = &decision.video else { return Ok(jobs) };
+        for recorded in &decision.events {
+            let interactive = matches!(recorded.event, Event::ArtifactOrdered { by: Some(_), .. });
+            for id in ordered_by(&recorded.event) {
+                // What was ordered and cancelled in one decision is not sent.
+                if video.jobs.get(&id).is_none_or(|job| job.state != JobState::Planned) {
+                    continue;
+                }
+                let order = video.work_order(id).ok_or_else(|| format!("job {id} has no inputs"))?;
+                let body = codec::encode(&order).map_err(|error| error.to_string())?;
+                jobs.plan.push(PlannedJob {
+                    id,
+                    video: self.video,
+                    user: video.user.clone(),
+                    service: order.work.service(),
+                    attempt: order.attempt,
+                    sends: 0,
+                    interactive,
+                    not_before: video.jobs.get(&id).map_or(now, |job| job.not_before),
+                    body,
+                });
+            }
+            match &recorded.event {
+                Event::JobDone { job, .. } | Event::JobFailed { job, gave_up: true, .. } => jobs.ended.push(*job),
+                Event::BranchCancelled { jobs: stopped, .. } => jobs.stopped.extend(stopped),
+                Event::VideoDeleted { .. } => {
+                    let before = self.state.as_ref().and_then(|known| known.video.as_ref());
+                    let planned = before.iter().flat_map(|video| &video.jobs);
+                    jobs.stopped.extend(planned.filter(|(_, job)| job.state == JobState::Planned).map(|(id, _)| *id));
+                }
+                _ => {}
+            }
+        }
+        jobs.ended.extend(&jobs.stopped);
+        Ok(jobs)
+    }
+
+    /// Record, then send: events and outcome, then jobs and stop hints. Whoever sent the input is answered after this.
+    async fn record(
+        &mut self,
+        (decision, jobs): (Decision, Jobs),
+        outcome: Option<CommandOutcome>,
+        user: &UserId,
+    ) -> Result<Appended, StoreError> {
+        let row = decision.video.as_ref().filter(|_| !decision.events.is_empty()).map(row_of);
+        let append = Append {
+            video: self.video,
+            user: user.clone(),
+            events: decision.events.clone(),
+            row,
+            plan: jobs.plan.clone(),
+            ended: jobs.ended.clone(),
+            outcome: outcome.clone(),
+        };
+        if self.around.committer.append(append).await? == Appended::Lost {
+            return Ok(Appended::Lost);
+        }
+        self.log(&decision.events);
+        self.around.dispatcher.plan(jobs.plan);
+        if !jobs.ended.is_empty() {
+            self.around.dispatcher.end(jobs.ended);
+        }
+        let outcomes = outcome.iter().cloned().collect();
+        let events = decision.events;
+        self.around.outbox.publish(Unpublished { video: self.video, user: user.clone(), events, outcomes });
+        self.stop(jobs.stopped, decision.video.as_ref());
+        if let Some(known) = &mut self.state {
+            known.video = decision.video;
+            known.outcomes.extend(outcome.map(|outcome| (outcome.command_id().clone(), outcome)));
+        }
+        Ok(Appended::Committed)
+    }
+
+    fn log(&self, events: &[Recorded]) {
+        for recorded in events {
+            tracing::info!(seq = recorded.seq, event = recorded.event.name(), "recorded");
+        }
+    }
+
+    /// Tells workers to stop and takes what nobody took out of the queue. Hints: a job that slips through is not wanted.
+    fn stop(&self, jobs: Vec<JobId>, video: Option<&Video>) {
+        let Some(user) = video.map(|video| video.user.clone()).filter(|_| !jobs.is_empty()) else { return };
+        let (wire, video) = (Arc::clone(&self.around.wire), self.video);
+        tokio::spawn(async move {
+            for id in jobs {
+                let hint = codec::encode(&job::Stop { job: id }).unwrap_or_default();
+                wire.notify(subject::stop(id), Bytes::from(hint)).await;
+                if let Err(error) = wire.unqueue(&subject::job(id.artifact.service(), &user, video, id)).await {
+                    tracing::debug!(error = %error, job.id = %id, "a cancelled job stays queued");
+                }
+            }
+        });
+    }
+
+    /// A fault of ours: logged, and set aside with its story.
+    async fn fault(&self, verb: &str, body: &[u8], reason: &str) {
+        tracing::error!(verb, reason, "a decision failed and was set aside");
+        let subject = format!("video {} {verb}", self.video);
+        self.around.outbox.publish_other(dead_letter("coordinator", &subject, reason, body, self.around.clock.now()));
+    }
+}
+
+/// What a decision orders and ends.
+#[derive(Debug, Clone, Default)]
+struct Jobs {
+    plan: Vec<PlannedJob>,
+    ended: Vec<JobId>,
+    stopped: Vec<JobId>,
+}
+
+/// The jobs that an event sends on their way.
+fn ordered_by(event: &Event) -> Vec<JobId> {
+    match event {
+        Event::PhaseStarted { jobs, .. } => jobs.clone(),
+        Event::JobDone { starts, .. } => starts.clone(),
+        Event::JobRetried { job, .. } | Event::ArtifactOrdered { job, .. } => vec![*job],
+        _ => Vec::new(),
+    }
+}
+
+fn row_of(video: &Video) -> VideoRow {
+    VideoRow {
+        catalogue: Arc::clone(&video.catalogue),
+        status: video.status(),
+        progress: video.progress(),
+        title: video.settings.title.clone(),
+        prompt: video.request.prompt.clone(),
+        created_at: video.created_at,
+        updated_at: video.updated_at,
+        deleted: video.deleted.is_some(),
+    }
+}
+
+fn outcome_of(reply: &Reply, id: &CommandId, time: DateTime<Utc>) -> Option<CommandOutcome> {
+    match reply {
+        Reply::Answer { answer, first_command_id } => Some(CommandOutcome::CommandAnswered {
+            command_id: id.clone(),
+            first_command_id: first_command_id.clone().unwrap_or_else(|| id.clone()),
+            answer: answer.clone(),
+            time,
+        }),
+        Reply::Rejected(rejection) => Some(rejected(id, rejection.clone(), time)),
+        Reply::Recorded | Reply::NotWanted(_) | Reply::Claim(_) => None,
+    }
+}
+
+/// A refusal as it is published.
+pub fn rejected(id: &CommandId, rejection: Rejection, time: DateTime<Utc>) -> CommandOutcome {
+    CommandOutcome::CommandRejected { command_id: id.clone(), rejection, time }
+}
+
+fn internal() -> Rejection {
+    Rejection::new(Code::Internal, "this is a fault of ours; it was set aside for its developers")
+}
+
+/// Something that could not be handled, with its story.
+pub fn dead_letter(name: &str, from: &str, reason: &str, body: &[u8], time: DateTime<Utc>) -> Outgoing {
+    let letter = DeadLetter {
+        subject: from.to_owned(),
+        reason: reason.to_owned(),
+        deliveries: 1,
+        time,
+        payload: BASE64_STANDARD.encode(body),
+    };
+    Outgoing {
+        subject: subject::dead(name),
+        message_id: None,
+        headers: vec![("Content-Type", "application/json".to_owned())],
+        // A struct of strings and numbers: serialising cannot fail.
+        payload: Bytes::from(serde_json::to_vec(&letter).unwrap_or_default()),
+    }
+}
+
+/// Asking the database again: a pause each time, one line in the log.
+#[derive(Debug, Default)]
+struct Patience {
+    lost: u32,
+}
+
+impl Patience {
+    async fn lose(&mut self, error: &StoreError) {
+        self.lost += 1;
+        if self.lost == 1 {
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            tracing::warn!(error = %error, cause, "an input waits for the database");
+        }
+        tokio::time::sleep(PAUSE * self.lost.min(10)).await;
+    }
+}

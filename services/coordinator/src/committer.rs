@@ -1,0 +1,82 @@
+//! Group commit: the appends of many actors share a transaction.
+//!
+//! While one transaction is being synced the next one's appends gather, so a busy coordinator syncs once for many videos
+//! and an idle one waits for nobody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::position::Positions;
+use crate::store::{Append, Appended, Store, StoreError};
+
+/// The most appends of one transaction: enough to share a sync, few enough to answer within it.
+const MOST: usize = 256;
+/// How often positions are recorded when nothing else is.
+const POSITION_PAUSE: Duration = Duration::from_secs(1);
+
+type Waiting = (Append, oneshot::Sender<Result<Appended, StoreError>>);
+
+/// Where actors hand in what they decided.
+#[derive(Debug, Clone)]
+pub struct Committer {
+    sender: mpsc::UnboundedSender<Waiting>,
+}
+
+impl Committer {
+    /// Starts the loop; it ends when the last handle is gone.
+    pub fn start(store: Arc<dyn Store>, positions: Arc<Positions>) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(run(store, positions, receiver));
+        Self { sender }
+    }
+
+    /// Records one append; the answer means committed.
+    pub async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let stopped = || StoreError::Unavailable { action: "record", source: sqlx::Error::PoolClosed };
+        self.sender.send((append, reply)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+async fn run(store: Arc<dyn Store>, positions: Arc<Positions>, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
+    let mut gathered: Vec<Waiting> = Vec::with_capacity(MOST);
+    loop {
+        let received = tokio::time::timeout(POSITION_PAUSE, waiting.recv_many(&mut gathered, MOST)).await;
+        if received == Ok(0) {
+            return;
+        }
+        // Rows of all transactions in one order, so that two of them never wait for each other.
+        gathered.sort_by_key(|(append, _)| append.video);
+        let moved = positions.take_moved();
+        if gathered.is_empty() && moved.is_empty() {
+            continue;
+        }
+        let (appends, replies): (Vec<_>, Vec<_>) = gathered.drain(..).unzip();
+        match store.append(appends.clone(), moved.clone()).await {
+            Ok(results) => replies.into_iter().zip(results).for_each(|(reply, result)| {
+                // An actor that left meanwhile decides anew from the journal.
+                let _ = reply.send(Ok(result));
+            }),
+            Err(error) => {
+                positions.give_back(moved);
+                tracing::debug!(error = %error, appends = appends.len(), "a transaction failed");
+                one_by_one(store.as_ref(), appends, replies).await;
+            }
+        }
+    }
+}
+
+/// One append that the database refuses must not hold back its neighbours.
+async fn one_by_one(
+    store: &dyn Store,
+    appends: Vec<Append>,
+    replies: Vec<oneshot::Sender<Result<Appended, StoreError>>>,
+) {
+    for (append, reply) in appends.into_iter().zip(replies) {
+        let result = store.append(vec![append], Vec::new()).await;
+        let _ = reply.send(result.map(|results| results.first().copied().unwrap_or(Appended::Lost)));
+    }
+}

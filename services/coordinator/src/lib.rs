@@ -1,0 +1,184 @@
+//! Holds every video's state and decides what happens next; alone knows the order of phases and opens the database.
+//!
+//! In reading order:
+//!
+//! - [`video`]: PURE, the life of one video
+//! - [`store`]: the journal, one trait, one implementation per database
+//! - [`wire`], [`wire_nats`]: what is needed of NATS, and the real one
+//! - [`actor`]: one video at a time: load, decide, record, send, answer
+//! - [`committer`], [`outbox`], [`dispatcher`]: how decisions are recorded, how events leave, how jobs leave
+//! - [`partition`], [`position`]: leases and the reading of commands
+//! - [`reports`], [`queries`]: what workers say, what anyone may see
+//! - [`sweep`]: what NATS may have lost
+
+pub mod actor;
+pub mod committer;
+pub mod config;
+pub mod dispatcher;
+pub mod outbox;
+pub mod partition;
+pub mod position;
+pub mod queries;
+pub mod reports;
+pub mod store;
+pub mod sweep;
+pub mod video;
+pub mod wire;
+pub mod wire_nats;
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use messages::subject;
+use runtime::bus::{Bus, BusError};
+use runtime::clock::{Clock, SystemClock};
+use runtime::registration::{Figures, Registration, RegistrationError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::actor::{Actors, Surroundings};
+use crate::committer::Committer;
+use crate::config::{FilesError, Settings};
+use crate::dispatcher::{Counts, Dispatcher};
+use crate::outbox::Outbox;
+use crate::position::Positions;
+use crate::store::{SqliteStore, Store, StoreError};
+use crate::video::Setup;
+use crate::wire::Wire;
+use crate::wire_nats::NatsWire;
+
+/// Why a coordinator does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database is not usable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The catalogue is not usable.
+    #[error(transparent)]
+    Catalogue(#[from] FilesError),
+    /// NATS is not usable.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// It cannot be seen.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    /// A setting makes no sense.
+    #[error("coordinator.database is `{0}`, but must be `sqlite:PATH`")]
+    Database(String),
+}
+
+/// Opens the database that the settings name.
+pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, Error> {
+    match settings.database.strip_prefix("sqlite:") {
+        Some(file) if !file.is_empty() => Ok(Arc::new(SqliteStore::open(Path::new(file)).await?)),
+        Some(_) | None => Err(Error::Database(settings.database.clone())),
+    }
+}
+
+/// Runs one replica until `shutdown`: every task ends, leases are given back, what is recorded has been handed on.
+pub async fn run(settings: Settings, bus: Bus, shutdown: CancellationToken) -> Result<(), Error> {
+    let setup = Setup { catalogue: Arc::new(settings.catalogue()?), providers: vec!["local".to_owned()] };
+    let store = open_store(&settings).await?;
+    bus.ensure_streams().await?;
+
+    let nats = Arc::new(NatsWire::new(bus.clone()));
+    let wire: Arc<dyn Wire> = nats.clone();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let positions = Arc::new(Positions::default());
+    let outbox = Outbox::start(Arc::clone(&store), Arc::clone(&wire));
+    let dispatcher = Dispatcher::start(Arc::clone(&wire), outbox.clone(), Arc::clone(&clock));
+    let around = Arc::new(Surroundings {
+        store: Arc::clone(&store),
+        committer: Committer::start(Arc::clone(&store), Arc::clone(&positions)),
+        outbox,
+        dispatcher: dispatcher.clone(),
+        setup,
+        positions: Arc::clone(&positions),
+        wire: Arc::clone(&wire),
+        clock: Arc::clone(&clock),
+    });
+    let actors = Actors::new(Arc::clone(&around));
+    let instance = runtime::registration::instance();
+    let (owned, owned_now) = watch::channel(HashSet::new());
+    let counts = watch::Sender::new(Counts::default());
+
+    let figures = figures(&actors, &positions, owned_now.clone(), counts.subscribe());
+    let registration = register(&bus, &instance, figures, &store, &shutdown).await?;
+
+    let mut tasks = tokio::task::JoinSet::new();
+    // Whoever may report is heard before the first command is read.
+    tasks.spawn(reports::listen(
+        bus.clone(),
+        Arc::clone(&actors),
+        dispatcher.clone(),
+        owned_now.clone(),
+        shutdown.clone(),
+    ));
+    tasks.spawn(reports::hear_progress(bus.clone(), dispatcher.clone(), shutdown.clone()));
+    tasks.spawn(partition::read_commands(nats, actors, Arc::clone(&around), owned_now, shutdown.clone()));
+    tasks.spawn(partition::keep_leases(instance, around, owned, shutdown.clone()));
+    tasks.spawn(sweep::run(wire, dispatcher.clone(), clock, shutdown.clone()));
+    tasks.spawn(keep_counting(dispatcher, counts, shutdown.clone()));
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(error = %error, "a part of the coordinator failed");
+            shutdown.cancel();
+        }
+    }
+    registration.stop().await;
+    Ok(())
+}
+
+/// Enters this replica with the NATS services API, queries as its endpoints.
+async fn register(
+    bus: &Bus,
+    instance: &str,
+    figures: Figures,
+    store: &Arc<dyn Store>,
+    shutdown: &CancellationToken,
+) -> Result<Registration, RegistrationError> {
+    let metadata = HashMap::from([
+        ("instance".to_owned(), instance.to_owned()),
+        ("host".to_owned(), runtime::registration::host()),
+    ]);
+    let about = "holds every video's state, decides what happens next, answers queries";
+    let registration = Registration::new(bus, "coordinator", about, metadata, figures).await?;
+    for (name, filter) in [("video", subject::VIDEO_QUERY_FILTER), ("user", subject::USER_QUERY_FILTER)] {
+        let endpoint = registration.endpoint(name, filter).await?;
+        tokio::spawn(queries::answer_all(endpoint, bus.clone(), Arc::clone(store), shutdown.clone()));
+    }
+    Ok(registration)
+}
+
+/// What `nats micro stats` shows of a replica.
+fn figures(
+    actors: &Arc<Actors>,
+    positions: &Arc<Positions>,
+    owned: watch::Receiver<HashSet<subject::Partition>>,
+    counts: watch::Receiver<Counts>,
+) -> Figures {
+    let (actors, positions) = (Arc::clone(actors), Arc::clone(positions));
+    Arc::new(move || {
+        let counts = *counts.borrow();
+        serde_json::json!({
+            "partitions": owned.borrow().len(),
+            "open_actors": actors.count(),
+            "commands_open": positions.lag(),
+            "jobs_waiting": counts.waiting,
+            "jobs_sent": counts.sent,
+        })
+    })
+}
+
+/// Figures are asked for in a place that cannot wait, so the newest is kept at hand.
+async fn keep_counting(dispatcher: Dispatcher, counts: watch::Sender<Counts>, shutdown: CancellationToken) {
+    loop {
+        counts.send_replace(dispatcher.counts().await);
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The coordinator as a process of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use coordinator::config::Settings;
+use runtime::bus::{Bus, BusError, NatsSettings};
+use runtime::config::ConfigError;
+use runtime::service::Flags;
+use runtime::telemetry::{LogSettings, TelemetryError};
+use tokio_util::sync::CancellationToken;
+
+/// Holds every video's state and decides what happens next
+#[derive(Debug, Parser)]
+#[command(name = "coordinator", version)]
+struct Arguments {
+    #[command(flatten)]
+    shared: Flags,
+    /// Where the journal is, `sqlite:PATH`
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Coordinator(#[from] coordinator::Error),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    runtime::service::run(|shutdown| start(arguments, shutdown))
+}
+
+async fn start(arguments: Arguments, shutdown: CancellationToken) -> Result<(), StartError> {
+    let mut settings = arguments.shared.settings()?;
+    if let Some(database) = arguments.database {
+        settings.set("coordinator", "database", database);
+    }
+    runtime::telemetry::init(&settings.section::<LogSettings>("log")?)?;
+    let own: Settings = settings.section("coordinator")?;
+    let bus = Bus::connect(&settings.section::<NatsSettings>("nats")?).await?;
+    coordinator::run(own, bus, shutdown).await?;
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! What was recorded leaves for NATS here, in the order in which it was recorded.
+//!
+//! The journal is the outbox: this only remembers what it was told since the start, and what a start finds unpublished is
+//! told again. Publishing twice is harmless, because message ids and `seq` tell repeats apart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use messages::event::{CommandOutcome, Recorded};
+use messages::id::{CommandId, JobId, UserId, VideoId};
+use messages::subject;
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+
+use crate::store::{Published, Store, Unpublished};
+use crate::wire::{Outgoing, Wire};
+
+/// The most messages on their way at a time.
+const MOST: usize = 256;
+/// How long to wait before sending again what did not get through.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Something to publish, and what to remember once it has left.
+#[derive(Debug)]
+struct Item {
+    message: Outgoing,
+    left: Left,
+}
+
+#[derive(Debug)]
+enum Left {
+    Event(VideoId, u64),
+    Outcome(VideoId, CommandId),
+    /// A repeat, or an outcome without a video: nothing is kept about it.
+    Nothing,
+}
+
+/// Where recorded events and outcomes are handed in.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    sender: mpsc::UnboundedSender<Item>,
+    marker: Marker,
+}
+
+impl Outbox {
+    /// Starts the loop; it ends when the last handle is gone.
+    pub fn start(store: Arc<dyn Store>, wire: Arc<dyn Wire>) -> Self {
+        let marker = Marker::start(store);
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(run(wire, marker.clone(), receiver));
+        Self { sender, marker }
+    }
+
+    /// Publishes events, then the outcome of the command that caused them.
+    pub fn publish(&self, recorded: Unpublished) {
+        let Unpublished { video, user, events, outcomes } = recorded;
+        for event in events {
+            self.send(Item { message: event_message(&user, video, &event), left: Left::Event(video, event.seq) });
+        }
+        for outcome in outcomes {
+            let id = Some(format!("{video}-c-{}", outcome.command_id()));
+            let left = Left::Outcome(video, outcome.command_id().clone());
+            self.send(Item { message: outcome_message(&user, &video.to_string(), &outcome, id), left });
+        }
+    }
+
+    /// Publishes an outcome that is kept nowhere, or is kept already: a repeat must arrive each time it is asked for.
+    pub fn publish_once(&self, user: &UserId, video: &str, outcome: &CommandOutcome) {
+        self.send(Item { message: outcome_message(user, video, outcome, None), left: Left::Nothing });
+    }
+
+    /// Publishes something else in the same order: a dead letter.
+    pub fn publish_other(&self, message: Outgoing) {
+        self.send(Item { message, left: Left::Nothing });
+    }
+
+    /// Remembers that jobs were sent.
+    pub fn mark_jobs(&self, jobs: Vec<(JobId, u32)>) {
+        self.marker.mark(Published { jobs, ..Published::default() });
+    }
+
+    fn send(&self, item: Item) {
+        if self.sender.send(item).is_err() {
+            tracing::debug!("an event stays in the journal, the outbox has stopped");
+        }
+    }
+}
+
+async fn run(wire: Arc<dyn Wire>, marker: Marker, mut items: mpsc::UnboundedReceiver<Item>) {
+    let mut batch = Vec::with_capacity(MOST);
+    while items.recv_many(&mut batch, MOST).await > 0 {
+        let messages: Vec<_> = batch.iter().map(|item| item.message.clone()).collect();
+        let mut told = false;
+        while let Err(error) = wire.publish(messages.clone()).await {
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(error = %error, "events wait for the bus");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        let mut published = Published::default();
+        for item in batch.drain(..) {
+            match item.left {
+                Left::Event(video, seq) => published.events.push((video, seq)),
+                Left::Outcome(video, command) => published.outcomes.push((video, command)),
+                Left::Nothing => {}
+            }
+        }
+        marker.mark(published);
+    }
+}
+
+/// Writes down what has left, many at a time, behind everybody's back: forgetting it would only send it again.
+#[derive(Debug, Clone)]
+struct Marker {
+    sender: mpsc::UnboundedSender<Published>,
+}
+
+impl Marker {
+    fn start(store: Arc<dyn Store>) -> Self {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut batch = Vec::new();
+            while receiver.recv_many(&mut batch, MOST).await > 0 {
+                let mut all = Published::default();
+                for published in batch.drain(..) {
+                    let Published { events, outcomes, jobs } = published;
+                    all.events.extend(events);
+                    all.outcomes.extend(outcomes);
+                    all.jobs.extend(jobs);
+                }
+                if let Err(error) = store.mark_published(all).await {
+                    tracing::debug!(error = %error, "what has left will be sent again after a restart");
+                }
+            }
+        });
+        Self { sender }
+    }
+
+    fn mark(&self, published: Published) {
+        // The loop lives as long as its senders.
+        let _ = self.sender.send(published);
+    }
+}
+
+fn event_message(user: &UserId, video: VideoId, recorded: &Recorded) -> Outgoing {
+    let body = recorded.public(video);
+    let headers = cloud_event_headers(&body, recorded.event.name(), &video.to_string());
+    Outgoing {
+        subject: subject::event(user, &video.to_string(), recorded.event.name()),
+        message_id: Some(format!("{video}-{}", recorded.seq)),
+        headers,
+        payload: Bytes::from(Value::Object(body).to_string()),
+    }
+}
+
+fn outcome_message(user: &UserId, video: &str, outcome: &CommandOutcome, message_id: Option<String>) -> Outgoing {
+    // A struct of strings, numbers and JSON: serialising cannot fail.
+    let mut body = match serde_json::to_value(outcome) {
+        Ok(Value::Object(body)) => body,
+        _ => Map::new(),
+    };
+    body.insert("video_id".into(), video.into());
+    body.insert("id".into(), format!("{video}-{}", outcome.command_id()).into());
+    Outgoing {
+        subject: subject::event(user, video, outcome.name()),
+        message_id,
+        headers: cloud_event_headers(&body, outcome.name(), video),
+        payload: Bytes::from(Value::Object(body).to_string()),
+    }
+}
+
+/// CloudEvents 1.0, NATS binding, binary mode.
+fn cloud_event_headers(body: &Map<String, Value>, name: &str, video: &str) -> Vec<(&'static str, String)> {
+    let text = |field: &str| body.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    vec![
+        ("ce-specversion", "1.0".to_owned()),
+        ("ce-id", text("id")),
+        ("ce-source", "/dailies/coordinator".to_owned()),
+        ("ce-type", name.to_owned()),
+        ("ce-subject", video.to_owned()),
+        ("ce-time", text("time")),
+        ("Content-Type", "application/json".to_owned()),
+    ]
+}

@@ -1,0 +1,212 @@
+//! The journal and what is read from it: one trait, one implementation per database.
+//!
+//! Everything that a person was promised is here before anyone hears of it. An append is all or nothing and fenced: of
+//! two coordinators that both believe they own a video, one wins each append and the other is told.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use messages::catalogue::Catalogue;
+use messages::event::{CommandOutcome, Recorded};
+use messages::id::{ArtifactId, CommandId, JobId, UserId, VideoId};
+use messages::query::{ListVideos, VideoStatus, VideoSummary};
+use messages::service::Service;
+use messages::subject::Partition;
+
+mod sqlite;
+
+pub use sqlite::SqliteStore;
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is away, busy or full; the same call may work later.
+    #[error("the database cannot {action} now")]
+    Unavailable {
+        /// What was tried.
+        action: &'static str,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// It cannot be opened, or belongs to another version of this program.
+    #[error("the database {url} cannot be used: {reason}")]
+    Unusable {
+        /// Which one, without credentials.
+        url: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A row is not what this program wrote. What is too new is left alone, never dropped.
+    #[error("a {what} of {id} cannot be read: {reason}; a newer program may have written it")]
+    Unreadable {
+        /// What kind of row.
+        what: &'static str,
+        /// Whose.
+        id: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// What one input does to one video, all or nothing.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// The video.
+    pub video: VideoId,
+    /// Who owns it, or who asked in vain.
+    pub user: UserId,
+    /// The events, in order; empty when only an outcome is kept.
+    pub events: Vec<Recorded>,
+    /// The video's row after these events; none exactly when there are none.
+    pub row: Option<VideoRow>,
+    /// Jobs to be sent from now on; one of the same id is replaced.
+    pub plan: Vec<PlannedJob>,
+    /// Jobs that ended.
+    pub ended: Vec<JobId>,
+    /// How a command ended.
+    pub outcome: Option<CommandOutcome>,
+}
+
+/// What lists show of a video.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VideoRow {
+    /// The catalogue that it keeps, to be stored when it is new.
+    pub catalogue: Arc<Catalogue>,
+    /// Where it stands.
+    pub status: VideoStatus,
+    /// Percent.
+    pub progress: f64,
+    /// Its title.
+    pub title: Option<String>,
+    /// What it was asked to be.
+    pub prompt: String,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When it last moved.
+    pub updated_at: DateTime<Utc>,
+    /// Whether it is gone.
+    pub deleted: bool,
+}
+
+/// A job that waits to be sent, or was sent and has not ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedJob {
+    /// The job.
+    pub id: JobId,
+    /// Of which video.
+    pub video: VideoId,
+    /// Whose.
+    pub user: UserId,
+    /// Who does it.
+    pub service: Service,
+    /// Which attempt.
+    pub attempt: u32,
+    /// How often it was sent; 0 means that it waits.
+    pub sends: u32,
+    /// Whether somebody waits for it.
+    pub interactive: bool,
+    /// Not to be sent before this time.
+    pub not_before: DateTime<Utc>,
+    /// The job's message.
+    pub body: Vec<u8>,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// It is recorded.
+    Committed,
+    /// Somebody else recorded something first; load again and decide again.
+    Lost,
+}
+
+/// A video as it is loaded.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Its whole journal.
+    pub journal: Vec<Recorded>,
+    /// The catalogue that it keeps; none when there is no such video.
+    pub catalogue: Option<Arc<Catalogue>>,
+    /// How its commands ended, those asked in vain of a video that never was included.
+    pub outcomes: HashMap<CommandId, CommandOutcome>,
+}
+
+/// How far a partition's commands are recorded. Sequences mean something only together with the stream's creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// When the stream was created, nanoseconds since 1970; 0 before anything was read.
+    pub stream_created: i64,
+    /// Every command up to this sequence is recorded.
+    pub sequence: u64,
+    /// When that message was stored, nanoseconds since 1970.
+    pub message_time: i64,
+}
+
+/// Something recorded that has not left for NATS.
+#[derive(Debug, Clone)]
+pub struct Unpublished {
+    /// The video.
+    pub video: VideoId,
+    /// Whose subject it goes to.
+    pub user: UserId,
+    /// Events, in order.
+    pub events: Vec<Recorded>,
+    /// Outcomes of commands, published after them.
+    pub outcomes: Vec<CommandOutcome>,
+}
+
+/// What has left for NATS.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    /// Each video's events up to this one.
+    pub events: Vec<(VideoId, u64)>,
+    /// Outcomes of commands.
+    pub outcomes: Vec<(VideoId, CommandId)>,
+    /// Jobs with how often they were sent.
+    pub jobs: Vec<(JobId, u32)>,
+}
+
+/// The journal and what is read from it.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// A video's journal; empty when there is no such video.
+    async fn load(&self, video: VideoId) -> Result<Loaded, StoreError>;
+
+    /// Records many appends and positions in one transaction. Losers of the fence are left out, their neighbours commit.
+    async fn append(
+        &self,
+        appends: Vec<Append>,
+        positions: Vec<(Partition, Position)>,
+    ) -> Result<Vec<Appended>, StoreError>;
+
+    /// Remembers what has left for NATS. Forgetting it would only send it again.
+    async fn mark_published(&self, published: Published) -> Result<(), StoreError>;
+
+    /// What was recorded and has not left, of some partitions.
+    async fn unpublished(&self, partitions: Vec<Partition>) -> Result<Vec<Unpublished>, StoreError>;
+
+    /// Jobs that have not ended, of some partitions.
+    async fn jobs(&self, partitions: Vec<Partition>) -> Result<Vec<PlannedJob>, StoreError>;
+
+    /// Renews `owner`'s leases until `until`, takes what is free up to an even share, gives back what is above it, and
+    /// says what is owned now and up to where it was read.
+    async fn lease(
+        &self,
+        owner: &str,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<HashMap<Partition, Position>, StoreError>;
+
+    /// Gives every partition of `owner` back.
+    async fn release(&self, owner: &str) -> Result<(), StoreError>;
+
+    /// A page of a user's videos, newest first, and where the next page starts.
+    async fn videos(&self, user: &UserId, list: &ListVideos)
+    -> Result<(Vec<VideoSummary>, Option<String>), StoreError>;
+
+    /// The video that an artifact belongs to.
+    async fn video_of(&self, artifact: ArtifactId) -> Result<Option<VideoId>, StoreError>;
+}

@@ -1,0 +1,664 @@
+//! What people do at checkpoints: go on, another way, back, or not at all.
+
+use messages::artifact::{Artifact, ArtifactKey, Content, Digest};
+use messages::catalogue::ModelKind;
+use messages::checkpoint::{Abandon, Approve, Edit, Fork, Pin, Regenerate, Reject, Select, Take};
+use messages::command::{Code, Rejection, Via};
+use messages::event::{Event, Overrides};
+use messages::id::{ArtifactId, BranchName, CheckpointId, JobId, UserId};
+use messages::phase::Phase;
+use messages::query::{answer, artifact_link};
+use messages::spec::Spec;
+use messages::violation::Violation;
+use serde_json::{Map, Value};
+
+use super::{Approval, Checkpoint, CheckpointState, Draft, Reply, Video, json, repeat};
+
+/// Who does something, and through which door.
+#[derive(Debug, Clone)]
+pub(super) struct Who {
+    pub by: UserId,
+    pub how: Via,
+}
+
+/// What `approve` answers.
+pub(super) fn continued(
+    checkpoint_id: CheckpointId,
+    branch: &BranchName,
+    phase: Phase,
+    created_new_branch: bool,
+) -> answer::Continued {
+    let message = match phase.next() {
+        Some(next) => format!("The {} phase has started on `{branch}`.", next.name()),
+        None => format!("The film of `{branch}` is complete."),
+    };
+    let branch_name = branch.clone();
+    answer::Continued { message, next_phase: phase.next(), branch_name, created_new_branch, checkpoint_id }
+}
+
+/// Where an approval leads.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Way {
+    /// It was given before: the same answer.
+    Again(Approval),
+    /// On, on the checkpoint's own branch.
+    Here,
+    /// On, on a new branch of that name.
+    NewBranch(BranchName),
+}
+
+impl Video {
+    fn checkpoint(&self, id: CheckpointId) -> Result<&Checkpoint, Rejection> {
+        let unknown = || Rejection::new(Code::UnknownCheckpoint, format!("the video has no checkpoint `{id}`"));
+        self.checkpoints.get(&id).ok_or_else(unknown)
+    }
+
+    /// The rule for approvals, one for commands, status and lists of what is allowed (W1, W14, W15, W53).
+    pub(super) fn way_of(&self, approve: &Approve) -> Result<Way, Rejection> {
+        let id = approve.checkpoint_id;
+        let checkpoint = self.checkpoint(id)?;
+        let name = match approve.branch.as_deref() {
+            None => None,
+            Some("same") => Some(checkpoint.branch.clone()),
+            Some(name) => Some(branch_name(name)?),
+        };
+        let elsewhere = name.clone().filter(|name| *name != checkpoint.branch);
+        match &checkpoint.state {
+            CheckpointState::Making => {
+                Err(Rejection::new(Code::NotPending, "its phase is not finished yet; wait for its checkpoint"))
+            }
+            CheckpointState::Abandoned { superseded_by } => Err(Rejection::new(
+                Code::NotPending,
+                match superseded_by {
+                    Some(next) => format!("it was sent back; `{next}` takes its place"),
+                    None => "it was abandoned; fork it to go on from it".to_owned(),
+                },
+            )),
+            CheckpointState::Approved => match elsewhere {
+                None => Ok(checkpoint.approval.clone().map_or(Way::Here, Way::Again)),
+                Some(name) => match self.approved_as(id, &name) {
+                    Some(approval) => Ok(Way::Again(approval)),
+                    None => {
+                        self.looked_at(&checkpoint.selection, approve.digest)?;
+                        self.affordable(id)?;
+                        self.free_name(&name).map(Way::NewBranch)
+                    }
+                },
+            },
+            CheckpointState::Pending => self.way_of_pending(id, checkpoint, approve, name, elsewhere),
+        }
+    }
+
+    fn way_of_pending(
+        &self,
+        id: CheckpointId,
+        checkpoint: &Checkpoint,
+        approve: &Approve,
+        name: Option<BranchName>,
+        elsewhere: Option<BranchName>,
+    ) -> Result<Way, Rejection> {
+        let edited = checkpoint.selection != checkpoint.first_selection;
+        let current = self.digest(&checkpoint.selection);
+        // The same change approved twice opens one branch (W4, W23).
+        let before = |approval: &&Approval| match (approve.digest, &elsewhere) {
+            (_, Some(name)) => approval.answer.branch_name == *name,
+            (Some(digest), None) => digest != current && approval.digest == digest,
+            (None, None) => name.is_none() && (!edited || approval.digest == current),
+        };
+        if let Some(approval) = checkpoint.approved_away.iter().rev().find(before) {
+            return Ok(Way::Again(approval.clone()));
+        }
+        self.looked_at(&checkpoint.selection, approve.digest)?;
+        if approve.digest.is_none()
+            && let Some((job, _)) = self.in_flight(id).next()
+        {
+            let reason = format!(
+                "`{}` is being made again; wait for it, or approve with the digest of what you see",
+                job.artifact
+            );
+            return Err(Rejection::new(Code::ArtifactPending, reason));
+        }
+        let stale = self.stale(id);
+        if !stale.is_empty() && !approve.accept_stale {
+            let price =
+                stale.iter().map(|key| self.price_of(id, *key, &Overrides::default())).sum::<messages::money::Usd>();
+            let names: Vec<_> = stale.iter().map(ToString::to_string).collect();
+            let reason = format!(
+                "{} no longer fit what they were made from; make them again ({price}) or approve with accept_stale",
+                names.join(", ")
+            );
+            return Err(Rejection::new(Code::ArtifactStale, reason));
+        }
+        self.affordable(id)?;
+        match (elsewhere, name) {
+            (Some(elsewhere), _) => self.free_name(&elsewhere).map(Way::NewBranch),
+            (None, Some(_)) => Ok(Way::Here),
+            (None, None) if edited => self.automatic_name(&checkpoint.branch).map(Way::NewBranch),
+            (None, None) => Ok(Way::Here),
+        }
+    }
+
+    /// An approval that says what it looked at binds only to that.
+    fn looked_at(&self, selection: &super::Selection, digest: Option<Digest>) -> Result<(), Rejection> {
+        let current = self.digest(selection);
+        match digest {
+            Some(digest) if digest != current => Err(Rejection::new(
+                Code::StaleDigest,
+                format!("the selection moved since you looked: its digest is {current} now; look again"),
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn affordable(&self, id: CheckpointId) -> Result<(), Rejection> {
+        let (estimate, spent) = (self.estimate_next(id), self.spent());
+        match self.settings.budget_usd {
+            Some(budget) if spent + estimate > budget => Err(Rejection::new(
+                Code::BudgetExceeded,
+                format!(
+                    "going on costs {estimate}, {spent} is spent, the budget is {budget}; raise it and approve again"
+                ),
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// An approval that opened this very branch from this checkpoint.
+    fn approved_as(&self, from: CheckpointId, name: &BranchName) -> Option<Approval> {
+        let mut siblings = self.checkpoints.values().filter(|c| c.forked_from == Some(from) && c.branch == *name);
+        siblings.find_map(|sibling| sibling.approval.clone()).map(|mut approval| {
+            approval.answer.created_new_branch = true;
+            approval
+        })
+    }
+
+    fn free_name(&self, name: &BranchName) -> Result<BranchName, Rejection> {
+        if self.branches.contains_key(name) {
+            return Err(Rejection::new(
+                Code::BranchExists,
+                format!("there is a branch `{name}` already; choose another name"),
+            ));
+        }
+        Ok(name.clone())
+    }
+
+    fn automatic_name(&self, parent: &BranchName) -> Result<BranchName, Rejection> {
+        let free = |n| parent.child(n).filter(|name| !self.branches.contains_key(name));
+        // There are fewer branches than numbers, so only a name that has grown too long finds none.
+        (1..=self.branches.len() as u32 + 1).find_map(free).ok_or_else(|| {
+            Rejection::invalid(vec![Violation::new("branch", "no automatic name is left here; give a name")])
+        })
+    }
+}
+
+impl Draft {
+    /// `approve`
+    pub(super) fn approve(&mut self, approve: &Approve, who: &Who) -> Result<Reply, Rejection> {
+        let id = approve.checkpoint_id;
+        let (goes_on, branch) = match self.video.way_of(approve)? {
+            Way::Again(approval) => return Ok(repeat(&approval.answer, approval.command_id)),
+            Way::Here => (id, self.video.checkpoint(id)?.branch.clone()),
+            Way::NewBranch(name) => (self.open_branch(id, &name, who)?, name),
+        };
+        let phase = self.video.checkpoint(id)?.phase;
+        self.go_on(goes_on, id, who, approve.note.clone());
+        let answer = continued(goes_on, &branch, phase, goes_on != id);
+        Ok(Reply::Answer { answer: json(&answer), first_command_id: None })
+    }
+
+    /// Records an approval and starts what follows.
+    pub(super) fn go_on(&mut self, checkpoint_id: CheckpointId, asked: CheckpointId, who: &Who, note: Option<String>) {
+        let Some(checkpoint) = self.video.checkpoints.get(&checkpoint_id) else { return };
+        let (branch, phase) = (checkpoint.branch.clone(), checkpoint.phase);
+        let digest = self.video.digest(&checkpoint.selection);
+        self.record(Event::CheckpointApproved {
+            checkpoint_id,
+            asked,
+            branch: branch.clone(),
+            phase,
+            by: who.by.clone(),
+            how: who.how,
+            note,
+            digest,
+        });
+        match phase.next() {
+            Some(next) => {
+                self.start_phase(next, &branch, Some(checkpoint_id), Vec::new());
+            }
+            None => self.record(Event::BranchCompleted { branch, checkpoint_id }),
+        }
+    }
+
+    /// Opens a branch whose first checkpoint is a pending sibling with the same selection.
+    fn open_branch(&mut self, from: CheckpointId, name: &BranchName, who: &Who) -> Result<CheckpointId, Rejection> {
+        let original = self.video.checkpoint(from)?;
+        let (version, phase) = (1, original.phase);
+        let checkpoint_id = CheckpointId::derived(self.video.id, name, phase, version);
+        self.record(Event::BranchCreated {
+            branch: name.clone(),
+            from,
+            checkpoint_id,
+            version,
+            digest: self.video.digest(&self.video.checkpoint(from)?.selection),
+            by: who.by.clone(),
+            how: who.how,
+        });
+        Ok(checkpoint_id)
+    }
+
+    /// `fork`
+    pub(super) fn fork(&mut self, fork: &Fork, who: &Who) -> Result<Reply, Rejection> {
+        let original = self.video.checkpoint(fork.checkpoint_id)?;
+        if original.state == CheckpointState::Making {
+            return Err(Rejection::new(Code::NotPending, "its phase is not finished yet; wait for its checkpoint"));
+        }
+        let name = match fork.branch.as_deref() {
+            Some(name) => self.video.free_name(&branch_name(name)?)?,
+            None => self.video.automatic_name(&original.branch)?,
+        };
+        let checkpoint_id = self.open_branch(fork.checkpoint_id, &name, who)?;
+        let message = format!("`{name}` waits at the same point.");
+        let answer = answer::Changed {
+            message,
+            checkpoint_id,
+            branch_name: name,
+            created_new_branch: true,
+            artifact_id: None,
+            version: None,
+            s3_url: None,
+            job_id: None,
+        };
+        Ok(Reply::Answer { answer: json(&answer), first_command_id: None })
+    }
+
+    /// Where a change goes: into a checkpoint that waits, else into a pending sibling opened for it.
+    fn changeable(&mut self, id: CheckpointId, who: &Who) -> Result<CheckpointId, Rejection> {
+        let checkpoint = self.video.checkpoint(id)?;
+        match checkpoint.state {
+            CheckpointState::Pending => Ok(id),
+            CheckpointState::Approved => {
+                let name = self.video.automatic_name(&checkpoint.branch)?;
+                self.open_branch(id, &name, who)
+            }
+            CheckpointState::Making => {
+                Err(Rejection::new(Code::NotPending, "its phase is not finished yet; wait for its checkpoint"))
+            }
+            CheckpointState::Abandoned { .. } => {
+                Err(Rejection::new(Code::NotPending, "it was abandoned; fork it to go on from it"))
+            }
+        }
+    }
+
+    /// `edit`
+    pub(super) fn edit(&mut self, edit: &Edit, who: &Who) -> Result<Reply, Rejection> {
+        let named = self.video.checkpoint(edit.checkpoint_id)?;
+        let (phase, state) = (named.phase, named.state.clone());
+        if matches!(state, CheckpointState::Making | CheckpointState::Abandoned { .. }) {
+            // Neither takes a change: what is wrong with the change itself does not matter.
+            self.changeable(edit.checkpoint_id, who)?;
+        }
+        let Some(before) = self.video.spec(edit.checkpoint_id).cloned() else {
+            return Err(Rejection::new(Code::WrongPhase, "there is no spec here"));
+        };
+        let after = patched(&before, &edit.patch)?;
+        may_change(phase, &before, &after)?;
+        let violations = after.violations(&self.video.catalogue, None);
+        if !violations.is_empty() {
+            return Err(Rejection::invalid(violations));
+        }
+        let id = self.changeable(edit.checkpoint_id, who)?;
+        let version = self.video.next_version(id, ArtifactKey::Spec);
+        let artifact = Artifact {
+            id: ArtifactId::derived(id, ArtifactKey::Spec, version),
+            checkpoint_id: id,
+            key: ArtifactKey::Spec,
+            version,
+            metadata: Map::from_iter([("edited_by".to_owned(), Value::from(who.by.as_str()))]),
+            content: Content::Spec(Box::new(after.clone())),
+            job: None,
+            created_at: self.now,
+        };
+        self.record(Event::SpecEdited {
+            checkpoint_id: id,
+            artifact: artifact.clone(),
+            warnings: after.warnings(),
+            by: who.by.clone(),
+            how: who.how,
+        });
+        self.after_change(id);
+        let answer = self.changed("The spec was changed.", edit.checkpoint_id, id, Some((artifact.id, version)), None);
+        Ok(Reply::Answer { answer, first_command_id: None })
+    }
+
+    /// `regenerate`
+    pub(super) fn regenerate(&mut self, ask: &Regenerate, who: &Who) -> Result<Reply, Rejection> {
+        let (named, key) = (self.video.checkpoint(ask.checkpoint_id)?, ask.artifact_key);
+        if key.phase() != named.phase || matches!(key, ArtifactKey::ChunkLastFrame(_)) {
+            let reason = format!("`{key}` is not made at the {} phase", named.phase.name());
+            return Err(Rejection::new(Code::WrongPhase, reason));
+        }
+        if !named.selection.contains_key(&key) && named.state != CheckpointState::Making {
+            return Err(Rejection::new(Code::UnknownArtifact, format!("this checkpoint has no `{key}`")));
+        }
+        self.video.check_overrides(ask)?;
+        let overrides = Overrides {
+            prompt: ask.prompt.clone(),
+            model: ask.model.clone(),
+            seed: ask.seed,
+            template: ask.template.clone(),
+            creativity: ask.creativity,
+            notes: ask.notes.clone(),
+        };
+        let price = self.video.price_of(ask.checkpoint_id, key, &overrides);
+        if let Some(budget) = self.video.settings.budget_usd
+            && self.video.spent() + price > budget
+        {
+            let reason =
+                format!("making it again costs {price}, {} is spent, the budget is {budget}", self.video.spent());
+            return Err(Rejection::new(Code::BudgetExceeded, reason));
+        }
+        let id = self.changeable(ask.checkpoint_id, who)?;
+        let job = self.order(id, key, overrides, Some(who.by.clone()));
+        let artifact = Some((ArtifactId::derived(id, key, job.version), job.version));
+        let answer = self.changed(&format!("`{key}` is being made again."), ask.checkpoint_id, id, artifact, Some(job));
+        Ok(Reply::Answer { answer, first_command_id: None })
+    }
+
+    /// Orders one more version of an artifact.
+    pub(super) fn order(
+        &mut self,
+        checkpoint_id: CheckpointId,
+        key: ArtifactKey,
+        overrides: Overrides,
+        by: Option<UserId>,
+    ) -> JobId {
+        let version = self.video.next_version(checkpoint_id, key);
+        let job = JobId { checkpoint: checkpoint_id, artifact: key, version };
+        self.record(Event::ArtifactOrdered { checkpoint_id, key, version, job, overrides, by });
+        job
+    }
+
+    /// An ordered version is there: it is selected only where nothing else was chosen since.
+    pub(super) fn order_done(&mut self, id: JobId) {
+        let Some(checkpoint) = self.video.checkpoints.get(&id.checkpoint) else { return };
+        // A job of a cancelled phase is no order: its result is kept for the retry.
+        if checkpoint.state == CheckpointState::Making {
+            return;
+        }
+        let replaces = self.video.jobs.get(&id).and_then(|job| job.replaces);
+        let unmoved = checkpoint.selection.get(&id.artifact).copied() == replaces;
+        let selected = checkpoint.state == CheckpointState::Pending && unmoved;
+        let (checkpoint_id, key, version) = (id.checkpoint, id.artifact, id.version);
+        self.record(Event::ArtifactReady { checkpoint_id, key, version, selected });
+        self.after_change(checkpoint_id);
+        self.go_on_by_policy(checkpoint_id);
+    }
+
+    /// `select`
+    pub(super) fn select(&mut self, select: &Select, who: &Who) -> Result<Reply, Rejection> {
+        let (named, key) = (self.video.checkpoint(select.checkpoint_id)?, select.artifact_key);
+        let versions = named.versions.get(&key).map(Vec::as_slice).unwrap_or_default();
+        let numbered = |id: &&ArtifactId| self.video.artifacts.get(id).is_some_and(|a| a.version == select.version);
+        let Some(artifact_id) = versions.iter().find(numbered).copied() else {
+            let reason = format!("this checkpoint has no version {} of `{key}`", select.version);
+            return Err(Rejection::new(Code::UnknownArtifact, reason));
+        };
+        self.may_select(select.checkpoint_id, key, artifact_id)?;
+        let id = self.changeable(select.checkpoint_id, who)?;
+        if self.video.checkpoint(id)?.selection.get(&key) != Some(&artifact_id) {
+            self.choose(id, key, artifact_id, None, who);
+        }
+        let message = format!("Version {} of `{key}` is selected.", select.version);
+        let artifact = Some((artifact_id, select.version));
+        let answer = self.changed(&message, select.checkpoint_id, id, artifact, None);
+        Ok(Reply::Answer { answer, first_command_id: None })
+    }
+
+    /// `take`
+    pub(super) fn take(&mut self, take: &Take, who: &Who) -> Result<Reply, Rejection> {
+        let (key, from) = (take.artifact_key, self.video.checkpoint(take.from_checkpoint)?);
+        self.video.checkpoint(take.checkpoint_id)?;
+        let Some(artifact_id) = from.selection.get(&key).copied() else {
+            return Err(Rejection::new(Code::UnknownArtifact, format!("`{}` has no `{key}`", take.from_checkpoint)));
+        };
+        self.may_select(take.checkpoint_id, key, artifact_id)?;
+        let id = self.changeable(take.checkpoint_id, who)?;
+        if self.video.checkpoint(id)?.selection.get(&key) != Some(&artifact_id) {
+            self.choose(id, key, artifact_id, Some(take.from_checkpoint), who);
+        }
+        let version = self.video.artifacts.get(&artifact_id).map_or(0, |artifact| artifact.version);
+        let message = format!("`{key}` was taken from `{}`.", take.from_checkpoint);
+        let answer = self.changed(&message, take.checkpoint_id, id, Some((artifact_id, version)), None);
+        Ok(Reply::Answer { answer, first_command_id: None })
+    }
+
+    /// A selection by hand obeys the same limits as an edit.
+    fn may_select(&self, id: CheckpointId, key: ArtifactKey, artifact: ArtifactId) -> Result<(), Rejection> {
+        let checkpoint = self.video.checkpoint(id)?;
+        if matches!(key, ArtifactKey::ChunkLastFrame(_)) {
+            return Err(Rejection::new(Code::WrongPhase, "a last frame comes with its chunk; select the chunk"));
+        }
+        if key == ArtifactKey::Spec {
+            let chosen = self.video.artifacts.get(&artifact).map(|artifact| &artifact.content);
+            let (Some(before), Some(Content::Spec(after))) = (self.video.spec(id), chosen) else {
+                return Err(Rejection::new(Code::WrongPhase, "there is no spec here"));
+            };
+            return may_change(checkpoint.phase, before, after);
+        }
+        if key.phase() != checkpoint.phase || !checkpoint.selection.contains_key(&key) {
+            let reason = format!("`{key}` cannot be changed at the {} phase", checkpoint.phase.name());
+            return Err(Rejection::new(Code::WrongPhase, reason));
+        }
+        Ok(())
+    }
+
+    fn choose(
+        &mut self,
+        checkpoint_id: CheckpointId,
+        key: ArtifactKey,
+        artifact_id: ArtifactId,
+        from_checkpoint: Option<CheckpointId>,
+        who: &Who,
+    ) {
+        let (by, how) = (who.by.clone(), who.how);
+        self.record(Event::ArtifactSelected { checkpoint_id, key, artifact_id, from_checkpoint, by, how });
+        self.after_change(checkpoint_id);
+    }
+
+    /// `reject`: the phase is made again with the notes, as the next version on the branch.
+    pub(super) fn reject(&mut self, reject: &Reject, who: &Who) -> Result<Reply, Rejection> {
+        let checkpoint = self.video.checkpoint(reject.checkpoint_id)?;
+        self.video.waiting(checkpoint)?;
+        if reject.notes.trim().is_empty() || reject.notes.chars().count() > 2000 {
+            return Err(Rejection::invalid(vec![Violation::new(
+                "notes",
+                "say in 1 to 2000 characters what should be different",
+            )]));
+        }
+        let (branch, phase, parent) = (checkpoint.branch.clone(), checkpoint.phase, checkpoint.parent);
+        let mut notes = checkpoint.notes.clone();
+        notes.push(reject.notes.clone());
+        let next = self.video.next_checkpoint_version(&branch, phase);
+        let superseded_by = CheckpointId::derived(self.video.id, &branch, phase, next);
+        self.record(Event::CheckpointRejected {
+            checkpoint_id: reject.checkpoint_id,
+            branch: branch.clone(),
+            by: who.by.clone(),
+            how: who.how,
+            notes: reject.notes.clone(),
+            superseded_by,
+        });
+        self.start_phase(phase, &branch, parent, notes);
+        let message = format!("The {} phase is made again on `{branch}`.", phase.name());
+        let answer = self.changed(&message, superseded_by, superseded_by, None, None);
+        Ok(Reply::Answer { answer, first_command_id: None })
+    }
+
+    /// `abandon`
+    pub(super) fn abandon(&mut self, abandon: &Abandon, who: &Who) -> Result<Reply, Rejection> {
+        let checkpoint = self.video.checkpoint(abandon.checkpoint_id)?;
+        self.video.waiting(checkpoint)?;
+        let (checkpoint_id, branch) = (abandon.checkpoint_id, checkpoint.branch.clone());
+        self.record(Event::CheckpointAbandoned { checkpoint_id, branch, by: who.by.clone(), how: who.how });
+        let answer =
+            answer::Done { message: "The checkpoint leads nowhere now; fork it to come back to it.".to_owned() };
+        Ok(Reply::Answer { answer: json(&answer), first_command_id: None })
+    }
+
+    /// `pin`
+    pub(super) fn pin(&mut self, pin: &Pin, who: &Who) -> Result<Reply, Rejection> {
+        let (checkpoint_id, pinned) = (pin.checkpoint_id, pin.pinned);
+        if self.video.checkpoint(checkpoint_id)?.pinned != pinned {
+            self.record(Event::CheckpointPinned { checkpoint_id, pinned, by: who.by.clone(), how: who.how });
+        }
+        let message = if pinned { "The checkpoint is kept." } else { "The checkpoint is kept no longer than others." };
+        Ok(Reply::Answer { answer: json(&answer::Done { message: message.to_owned() }), first_command_id: None })
+    }
+
+    fn changed(
+        &self,
+        message: &str,
+        asked: CheckpointId,
+        checkpoint_id: CheckpointId,
+        artifact: Option<(ArtifactId, u32)>,
+        job_id: Option<JobId>,
+    ) -> Value {
+        let branch_name = self.video.checkpoints.get(&checkpoint_id).map(|checkpoint| checkpoint.branch.clone());
+        json(&answer::Changed {
+            message: message.to_owned(),
+            checkpoint_id,
+            branch_name: branch_name.unwrap_or_else(BranchName::main),
+            created_new_branch: asked != checkpoint_id,
+            artifact_id: artifact.map(|(id, _)| id),
+            version: artifact.map(|(_, version)| version),
+            s3_url: artifact.map(|(id, _)| artifact_link(id)),
+            job_id,
+        })
+    }
+}
+
+impl Video {
+    /// Refuses what only a waiting checkpoint can take.
+    pub(super) fn waiting(&self, checkpoint: &Checkpoint) -> Result<(), Rejection> {
+        let reason = match checkpoint.state {
+            CheckpointState::Pending => return Ok(()),
+            CheckpointState::Making => "its phase is not finished yet; wait for its checkpoint",
+            CheckpointState::Approved => "it was approved already",
+            CheckpointState::Abandoned { .. } => "it was abandoned; fork it to go on from it",
+        };
+        Err(Rejection::new(Code::NotPending, reason))
+    }
+
+    /// The next version number of an artifact: given once, never again, also if the making fails.
+    fn next_version(&self, checkpoint: CheckpointId, key: ArtifactKey) -> u32 {
+        let last = self.checkpoints.get(&checkpoint).and_then(|checkpoint| checkpoint.last_version.get(&key));
+        last.copied().unwrap_or(0) + 1
+    }
+
+    fn check_overrides(&self, ask: &Regenerate) -> Result<(), Rejection> {
+        let mut found = Vec::new();
+        let kind = match ask.artifact_key {
+            ArtifactKey::Spec => ModelKind::Language,
+            ArtifactKey::Beat(_) => ModelKind::Image,
+            ArtifactKey::Chunk(_) | ArtifactKey::ChunkLastFrame(_) | ArtifactKey::Stitched => ModelKind::Video,
+            ArtifactKey::Background | ArtifactKey::Final | ArtifactKey::Thumbnail => ModelKind::Music,
+        };
+        if let Some(model) = &ask.model
+            && self.catalogue.model(kind, model).is_none()
+        {
+            let known = self.catalogue.model_names(kind).join(", ");
+            found.push(Violation::new("model", format!("unknown model; known: {known}")));
+        }
+        if let Some(template) = &ask.template
+            && self.catalogue.archetype(template).is_none()
+        {
+            let known = self.catalogue.archetype_ids().join(", ");
+            found.push(Violation::new("template", format!("unknown template; known: {known}")));
+        }
+        if ask.creativity.is_some_and(|creativity| !(0.0..=1.0).contains(&creativity)) {
+            found.push(Violation::new("creativity", "must be 0 to 1"));
+        }
+        if ask.seed.is_some_and(|seed| seed > messages::video::MAX_SEED) {
+            found.push(Violation::new("seed", format!("must be 0 to {}", messages::video::MAX_SEED)));
+        }
+        for (field, text) in [("prompt", &ask.prompt), ("notes", &ask.notes)] {
+            let bad = |text: &String| text.trim().is_empty() || text.chars().count() > 2000;
+            if text.as_ref().is_some_and(bad) {
+                found.push(Violation::new(field, "must be 1 to 2000 characters"));
+            }
+        }
+        if found.is_empty() { Ok(()) } else { Err(Rejection::invalid(found)) }
+    }
+}
+
+fn branch_name(name: &str) -> Result<BranchName, Rejection> {
+    name.parse()
+        .map_err(|error: messages::id::InvalidId| Rejection::invalid(vec![Violation::new("branch", error.to_string())]))
+}
+
+/// A spec with a JSON Merge Patch (RFC 7396) applied and its derived fields computed again.
+fn patched(spec: &Spec, patch: &Map<String, Value>) -> Result<Spec, Rejection> {
+    let derived = ["duration", "resolution", "reasoning", "fps"];
+    let by_hand: Vec<_> = derived
+        .into_iter()
+        .filter(|field| patch.contains_key(*field))
+        .map(|field| Violation::new(field, "follows from the rest of the spec and cannot be edited"))
+        .collect();
+    if !by_hand.is_empty() {
+        return Err(Rejection::invalid(by_hand));
+    }
+    if patch.is_empty() {
+        return Err(Rejection::invalid(vec![Violation::new("body", "names nothing to change")]));
+    }
+    let mut value = json(spec);
+    merge(&mut value, &Value::Object(patch.clone()));
+    let bytes = serde_json::to_vec(&value).unwrap_or_default();
+    let mut spec: Spec = messages::command::read(&bytes)?;
+    spec.derive();
+    Ok(spec)
+}
+
+/// RFC 7396: objects merge, null removes, everything else replaces.
+fn merge(target: &mut Value, patch: &Value) {
+    let (Value::Object(fields), Value::Object(changes)) = (&mut *target, patch) else {
+        *target = patch.clone();
+        return;
+    };
+    for (name, change) in changes {
+        if change.is_null() {
+            fields.remove(name);
+        } else {
+            let field = fields.entry(name.clone()).or_insert(Value::Object(Map::new()));
+            merge(field, change);
+        }
+    }
+}
+
+/// What of a spec may change at a phase: everything before pictures exist, less and less after.
+fn may_change(phase: Phase, before: &Spec, after: &Spec) -> Result<(), Rejection> {
+    let wrong = |what: &str| {
+        let reason =
+            format!("at the {} phase {what} cannot be changed any more; fork an earlier checkpoint", phase.name());
+        Err(Rejection::new(Code::WrongPhase, reason))
+    };
+    let mut free = after.clone();
+    match phase {
+        Phase::Planning => return Ok(()),
+        Phase::Storyboard => {
+            if before.beats.len() != after.beats.len() {
+                return wrong("the number of beats");
+            }
+            for (beat, old) in free.beats.iter_mut().zip(&before.beats) {
+                beat.prompt.clone_from(&old.prompt);
+            }
+            free.transitions.clone_from(&before.transitions);
+            free.audio = before.audio.clone();
+        }
+        Phase::Chunks => {
+            free.transitions.clone_from(&before.transitions);
+            free.audio = before.audio.clone();
+        }
+        Phase::Refine => free.audio = before.audio.clone(),
+    }
+    if free == *before { Ok(()) } else { wrong("this part of the spec") }
+}

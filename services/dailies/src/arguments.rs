@@ -1,0 +1,240 @@
+//! What may be typed after `dailies`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use messages::id::{CheckpointId, UserId, VideoId};
+use messages::money::Usd;
+
+/// Makes films from a prompt, and stops after every phase until somebody says go.
+#[derive(Debug, Parser)]
+#[command(name = "dailies", version, propagate_version = true, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Where to find NATS, and whose videos.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// How a cluster is reached.
+#[derive(Debug, Args)]
+pub struct Reach {
+    /// The folder that a cluster on this machine lives in.
+    #[arg(long, global = true, value_name = "DIR", env = "DAILIES_DATA", default_value = ".dailies")]
+    pub data: PathBuf,
+    /// NATS of a cluster elsewhere, instead of the one in --data; several with commas between.
+    #[arg(long, global = true, value_name = "URL")]
+    pub nats: Option<String>,
+    /// A context of the nats CLI, for a cluster elsewhere.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// A NATS credentials file, for a cluster elsewhere.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub creds: Option<PathBuf>,
+    /// Whose videos.
+    #[arg(long, global = true, value_name = "USER", default_value = "local")]
+    pub user: UserId,
+    /// A settings file that goes over the defaults.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a film here, stopping after every phase to show it and ask.
+    Make(Make),
+    /// Run the whole cluster in one process until Ctrl-C.
+    Up(Up),
+    /// Serve only the S3 endpoint, for services that run as processes of their own.
+    Store(Store),
+    /// Measure what the cluster costs beside the work itself.
+    #[command(subcommand)]
+    Bench(Bench),
+    /// List videos, newest first.
+    Videos {
+        /// Print the answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say where a video stands.
+    Status {
+        /// The video.
+        video: VideoId,
+        /// Print the answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what happens to a video until it is finished.
+    Watch {
+        /// The video.
+        video: VideoId,
+        /// Print events as JSON, one a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Go on from a checkpoint.
+    Approve {
+        /// The video.
+        video: VideoId,
+        /// Which checkpoint; none means the newest that waits.
+        checkpoint: Option<CheckpointId>,
+        /// Kept with the approval.
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Run again what failed or was cancelled.
+    Retry {
+        /// The video.
+        video: VideoId,
+        /// Only this branch.
+        #[arg(long)]
+        branch: Option<String>,
+    },
+    /// Stop what runs; `retry` goes on.
+    Cancel {
+        /// The video.
+        video: VideoId,
+        /// Only this branch.
+        #[arg(long)]
+        branch: Option<String>,
+    },
+}
+
+/// `dailies make`
+#[derive(Debug, Args)]
+pub struct Make {
+    /// What the film should be, 10 to 1000 characters: length, product, mood and colours are read from it.
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    pub prompt: Vec<String>,
+    /// Go on with a video that was begun earlier.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["title", "description", "duration", "aspect_ratio", "template", "model", "creativity", "seed", "budget", "yolo"])]
+    pub resume: Option<VideoId>,
+    /// Its title.
+    #[arg(long)]
+    pub title: Option<String>,
+    /// More words about it.
+    #[arg(long)]
+    pub description: Option<String>,
+    /// Seconds, 5 to 180.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub duration: Option<i64>,
+    /// 16:9, 9:16, 1:1 or 4:5.
+    #[arg(long, value_name = "RATIO")]
+    pub aspect_ratio: Option<String>,
+    /// The archetype, such as luxury_showcase.
+    #[arg(long, value_name = "ID")]
+    pub template: Option<String>,
+    /// The video model.
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// 0 to 1.
+    #[arg(long, value_name = "LEVEL", allow_negative_numbers = true)]
+    pub creativity: Option<f64>,
+    /// The same seed and prompt make the same film.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// The most that the film may cost, in US dollars.
+    #[arg(long, value_name = "USD", value_parser = usd)]
+    pub budget: Option<Usd>,
+    /// Ask nothing: every checkpoint approves itself.
+    #[arg(long)]
+    pub yolo: bool,
+    /// Where to put the film and its parts; none means films/ID in the data folder.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+/// `dailies up`
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Where the gateway listens; a loopback address.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
+    pub listen: SocketAddr,
+    /// Where NATS listens on loopback; 0 takes a free port.
+    #[arg(long, value_name = "PORT", default_value_t = 4222)]
+    pub nats_port: u16,
+}
+
+/// `dailies store`
+#[derive(Debug, Args)]
+pub struct Store {
+    /// Where the endpoint listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    pub listen: SocketAddr,
+}
+
+/// `dailies bench`
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Make one film by the cluster and by plain calls in turns, compare the times, and measure each service's memory.
+    Media(BenchMedia),
+}
+
+/// `dailies bench media`
+#[derive(Debug, Args)]
+pub struct BenchMedia {
+    /// What the film should be.
+    #[arg(long, value_name = "TEXT", default_value = "An elegant ad for a mechanical watch, gold and black")]
+    pub prompt: String,
+    /// Seconds of the film, 5 to 180.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub duration: u32,
+    /// How often it is made each way.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub pairs: u32,
+    /// Jobs at a time, both ways.
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN)]
+    pub jobs: NonZeroUsize,
+    /// The same seed and prompt make the same film.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Leave out the peak memory of each service.
+    #[arg(long)]
+    pub no_memory: bool,
+}
+
+fn usd(text: &str) -> Result<Usd, String> {
+    text.trim_start_matches('$')
+        .parse()
+        .ok()
+        .and_then(Usd::from_dollars)
+        .ok_or_else(|| "an amount in dollars, such as 2.50".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense_to_its_parser() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_prompt_needs_no_quotes() {
+        let typed = ["dailies", "make", "a", "film", "about", "tea", "--yolo", "--budget", "$2.50"];
+        let Command::Make(make) = Arguments::try_parse_from(typed).expect("valid").command else { panic!("make") };
+        assert_eq!(make.prompt.join(" "), "a film about tea");
+        assert!(make.yolo);
+        assert_eq!(make.budget, Some(Usd::from_micros(2_500_000)));
+    }
+
+    #[test]
+    fn resuming_takes_no_prompt_and_making_needs_one() {
+        let id = "vid-0195f0a0-1111-7000-8000-000000000001";
+        assert!(Arguments::try_parse_from(["dailies", "make", "--resume", id]).is_ok());
+        assert!(Arguments::try_parse_from(["dailies", "make", "tea", "--resume", id]).is_err());
+        assert!(Arguments::try_parse_from(["dailies", "make"]).is_err());
+        assert!(Arguments::try_parse_from(["dailies", "make", "--resume", "vid-1"]).is_err());
+    }
+}

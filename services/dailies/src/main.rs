@@ -1,0 +1,117 @@
+//! Starts and stops `dailies`: arguments, settings, log, then the command.
+
+use std::fs::OpenOptions;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use clap::Parser as _;
+use dailies::arguments::{Arguments, Bench, Command};
+use dailies::data_folder::DataFolder;
+use dailies::{bench, make, requests, store, up};
+use runtime::config::Settings;
+use runtime::service::sentence;
+use runtime::telemetry::{LogFormat, LogSettings};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error.to_string()),
+    };
+    let outcome = runtime.block_on(async {
+        let shutdown = runtime::service::shutdown_on_signals().map_err(|error| error.to_string())?;
+        run(arguments, shutdown).await
+    });
+    // What still runs belongs to nobody; a blocked thread must not hold up the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        // As a shell says it of a program that Ctrl-C ended.
+        Ok(false) => ExitCode::from(130),
+        Err(reason) => complain(&reason),
+    }
+}
+
+/// Runs the command; false when it was interrupted before it had done its work.
+async fn run(arguments: Arguments, shutdown: CancellationToken) -> Result<bool, String> {
+    let reach = arguments.reach;
+    let settings = runtime::config::load(reach.config.as_deref()).map_err(|error| sentence(&error))?;
+    // A choice that can only fail when it was made before; NATS may have made it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match arguments.command {
+        Command::Make(arguments) => {
+            let folder = open(&reach.data)?;
+            log_to_file(&folder, &settings)?;
+            make::make(&arguments, &reach, folder, &settings, &shutdown).await.map_err(|error| sentence(&error))
+        }
+        Command::Up(arguments) => {
+            log_to_stderr(&settings)?;
+            let folder = open(&reach.data)?;
+            up::up(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))?;
+            Ok(true)
+        }
+        Command::Store(arguments) => {
+            log_to_stderr(&settings)?;
+            let folder = open(&reach.data)?;
+            store::store(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))?;
+            Ok(true)
+        }
+        Command::Bench(Bench::Media(arguments)) => {
+            let folder = open(&reach.data)?;
+            log_to_file(&folder, &settings)?;
+            bench::media(&arguments, &reach, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))
+        }
+        request => {
+            let quiet = LogSettings { level: "error".to_owned(), format: LogFormat::Human };
+            runtime::telemetry::init(&quiet).map_err(|error| sentence(&error))?;
+            let asking = async {
+                let client = requests::connect(&reach, &settings).await?;
+                match request {
+                    Command::Videos { json } => requests::videos(&client, json).await,
+                    Command::Status { video, json } => requests::status(&client, video, json).await,
+                    Command::Watch { video, json } => requests::watch(&client, video, json).await,
+                    Command::Approve { video, checkpoint, note } => {
+                        requests::approve(&client, video, checkpoint, note).await
+                    }
+                    Command::Retry { video, branch } => requests::retry(&client, video, branch).await,
+                    Command::Cancel { video, branch } => requests::cancel(&client, video, branch).await,
+                    Command::Make(_) | Command::Up(_) | Command::Store(_) | Command::Bench(_) => Ok(()),
+                }
+            };
+            tokio::select! {
+                asked = asking => asked.map(|()| true).map_err(|error| sentence(&error)),
+                () = shutdown.cancelled() => Ok(false),
+            }
+        }
+    }
+}
+
+fn open(path: &std::path::Path) -> Result<DataFolder, String> {
+    DataFolder::open(path).map_err(|error| sentence(&error))
+}
+
+fn log_to_stderr(settings: &Settings) -> Result<(), String> {
+    let log: LogSettings = settings.section("log").map_err(|error| sentence(&error))?;
+    runtime::telemetry::init(&log).map_err(|error| sentence(&error))
+}
+
+/// The terminal belongs to the film, so the log goes into the data folder.
+fn log_to_file(folder: &DataFolder, settings: &Settings) -> Result<(), String> {
+    let path = folder.join("dailies.log");
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    let file = file.map_err(|error| format!("the log {} cannot be written: {error}", path.display()))?;
+    let log: LogSettings = settings.section("log").map_err(|error| sentence(&error))?;
+    let level = std::env::var("RUST_LOG").ok().filter(|level| !level.is_empty()).unwrap_or(log.level);
+    let filter = EnvFilter::try_new(&level).map_err(|error| format!("log.level `{level}` is not usable: {error}"))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Mutex::new(file));
+    // Nobody else sets one up in this process.
+    lines.try_init().map_err(|error| error.to_string())
+}
+
+#[expect(clippy::print_stderr, reason = "this is the last thing said")]
+fn complain(reason: &str) -> ExitCode {
+    eprintln!("error: {reason}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,147 @@
+//! The gateway: HTTP on one side, NATS on the other. It translates and watches; it decides nothing and stores nothing.
+//!
+//! In reading order: [`router`] (every route on one screen), [`access`] (who may ask, and by which name of ours),
+//! [`request`] and [`error`] (what comes in, how it is refused); the resources [`videos`], [`checkpoints`], [`edits`],
+//! [`artifacts`], [`catalogue`] and [`health`] with what they show, [`views`]; [`commands`] and [`nats`] (how a command
+//! gets its answer); [`progress`] (the live stream) with [`hub`] (one subscription, fanned out), [`sequencer`] (what is
+//! sent next) and [`frame`] (how it is written); [`openapi`]; [`config`].
+//!
+//! It opens no database, and its JSON types are nobody's messages.
+
+use std::future::IntoFuture as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt as _;
+use messages::catalogue::{Catalogue, CatalogueError};
+use runtime::artifacts::ObjectStore;
+use runtime::bus::Bus;
+use runtime::registration::{Registration, RegistrationError};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub mod access;
+pub mod artifacts;
+pub mod catalogue;
+pub mod checkpoints;
+pub mod commands;
+pub mod config;
+pub mod edits;
+pub mod error;
+pub mod frame;
+pub mod health;
+pub mod hub;
+pub mod nats;
+pub mod openapi;
+pub mod progress;
+pub mod request;
+pub mod router;
+pub mod sequencer;
+pub mod videos;
+pub mod views;
+
+use crate::access::Doors;
+use crate::config::Settings;
+use crate::hub::Hub;
+use crate::nats::Nats;
+use crate::router::App;
+
+/// Why the gateway does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address can be reached by others, and there are no keys to tell them apart.
+    #[error("{0} is not a loopback address; without API keys only this machine is served: listen on 127.0.0.1 or ::1")]
+    NotLoopback(std::net::SocketAddr),
+    /// The listener is not usable.
+    #[error("the listener is not usable")]
+    Listener(#[source] std::io::Error),
+    /// A file of the catalogue cannot be read.
+    #[error("the catalogue file {file} cannot be read")]
+    CatalogueFile {
+        /// Which file.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The catalogue cannot be used.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// Events cannot be watched.
+    #[error("events cannot be watched: {0}")]
+    Subscribe(async_nats::Error),
+    /// This replica cannot be seen.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+}
+
+/// How long a stop waits for requests that are being answered: longer than any command's outcome is waited for.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Serves until `shutdown` fires; then open streams end, and what is being answered is answered.
+pub async fn serve(
+    listener: TcpListener,
+    settings: Settings,
+    bus: Bus,
+    objects: Arc<dyn ObjectStore>,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let address = listener.local_addr().map_err(ServeError::Listener)?;
+    if !address.ip().is_loopback() {
+        return Err(ServeError::NotLoopback(address));
+    }
+    let nats = Nats::new(bus.clone(), settings.query_timeout);
+    let hub = Arc::new(Hub::default());
+    let subscriptions = Hub::subscribe(&nats).await.map_err(ServeError::Subscribe)?;
+    let watching = tokio::spawn(hub.clone().run(nats.clone(), subscriptions, shutdown.clone()));
+
+    let app = Arc::new(App {
+        doors: Doors { port: address.port(), public: settings.public_origins.clone() },
+        catalogue: catalogue(&settings)?,
+        settings,
+        nats,
+        hub,
+        objects,
+        meters: health::Meters::default(),
+        shutdown: shutdown.clone(),
+    });
+    let counted = app.clone();
+    let registration = Registration::new(
+        &bus,
+        "gateway",
+        "HTTP and server-sent events in front of NATS",
+        [("address".to_owned(), address.to_string())].into(),
+        Arc::new(move || counted.meters.figures()),
+    )
+    .await?;
+    tracing::info!(%address, "serving http");
+    // Frames of a stream are small and far between; each is worth a packet.
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps its delays");
+        }
+    });
+    let stopped = shutdown.clone().cancelled_owned();
+    let serving = axum::serve(listener, router::router(app)).with_graceful_shutdown(stopped).into_future();
+    let served = tokio::select! {
+        served = serving => served,
+        // A client that does not read would hold up the stop for ever.
+        () = async { shutdown.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
+    };
+    // A server that failed by itself takes the rest along.
+    shutdown.cancel();
+    registration.stop().await;
+    // It ends by the same token; a panic in it was logged by the runtime.
+    let _ = watching.await;
+    served.map_err(ServeError::Listener)
+}
+
+fn catalogue(settings: &Settings) -> Result<Catalogue, ServeError> {
+    let Some(folder) = &settings.catalogue else { return Ok(Catalogue::shipped()?) };
+    let read = |name: &str| {
+        let file = folder.join(name);
+        std::fs::read_to_string(&file)
+            .map_err(|source| ServeError::CatalogueFile { file: file.display().to_string(), source })
+    };
+    Ok(Catalogue::from_toml(&read("models.toml")?, &read("library.toml")?)?)
+}

@@ -1,0 +1,38 @@
+//! Starts and stops a gateway of its own; `dailies up` starts the same code inside its process.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use gateway::config::Settings;
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    runtime::service::run(serve)
+}
+
+async fn serve(shutdown: CancellationToken) -> Result<(), StartError> {
+    let settings = runtime::config::load(None)?;
+    runtime::telemetry::init(&settings.section("log")?)?;
+    let gateway: Settings = settings.section("gateway")?;
+    let address = gateway.address;
+    let listener =
+        tokio::net::TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, source })?;
+    let bus = runtime::bus::Bus::connect(&settings.section("nats")?).await?;
+    let objects = runtime::artifacts::s3::S3Objects::new(&settings.section("objects")?);
+    Ok(gateway::serve(listener, gateway, bus, Arc::new(objects), shutdown).await?)
+}
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Settings(#[from] runtime::config::ConfigError),
+    #[error(transparent)]
+    Log(#[from] runtime::telemetry::TelemetryError),
+    #[error("cannot listen on {address}")]
+    Bind { address: std::net::SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Bus(#[from] runtime::bus::BusError),
+    #[error(transparent)]
+    Serve(#[from] gateway::ServeError),
+}

@@ -1,0 +1,54 @@
+//! Music as it is delivered: length, loudness, and who can make it.
+
+use messages::artifact::{ArtifactKey, MediaType};
+use messages::refine::{ComposeMusic, RefineWork};
+use messages::spec::MusicStyle;
+use runtime::job_error::JobError;
+
+use crate::studio::{Studio, compose, model, object};
+
+#[tokio::test]
+async fn music_is_as_long_as_the_film_and_as_loud_as_it_should_be() {
+    let studio = Studio::new();
+    for (seconds, style) in [(5.0, MusicStyle::Advertising), (12.5, MusicStyle::Calm)] {
+        let made = studio.work(RefineWork::Compose(compose(seconds, style, 3))).await.expect("music");
+        assert_eq!(made.key, ArtifactKey::Background);
+        assert_eq!(object(&made).media_type, MediaType::Mp3);
+        let file = studio.file(&made);
+        let length = studio.samples(&file).len() as f64 / 48_000.0;
+        assert!((length - seconds).abs() < 0.05, "{length} s");
+        let (lufs, peak) = studio.meter(&file, None);
+        assert!((lufs + 14.0).abs() <= 1.0 && peak <= -1.0, "{style:?}: {lufs} LUFS, {peak} dBTP");
+        for fact in ["seconds", "bpm", "key", "music_style", "seed", "loudness_lufs", "true_peak_dbtp", "model"] {
+            assert!(!made.metadata[fact].is_null(), "{fact}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_same_seed_gives_the_same_file_and_another_one_does_not() {
+    let studio = Studio::new();
+    let mut digests = Vec::new();
+    for seed in [1, 1, 2] {
+        let made = studio.work(RefineWork::Compose(compose(5.0, MusicStyle::Upbeat, seed))).await.expect("music");
+        digests.push(object(&made).sha256);
+    }
+    assert_eq!(digests[0], digests[1]);
+    assert_ne!(digests[0], digests[2]);
+}
+
+#[tokio::test]
+async fn an_unknown_music_provider_is_named_and_given_up() {
+    let order = ComposeMusic { model: model("orchestra9"), ..compose(5.0, MusicStyle::Upbeat, 1) };
+    let error = Studio::new().work(RefineWork::Compose(order)).await.expect_err("nobody plays");
+    assert!(matches!(&error, JobError::GiveUp { reason } if reason.contains("orchestra9")), "{error}");
+}
+
+#[tokio::test]
+async fn a_length_that_no_film_has_is_given_up() {
+    for seconds in [0.0, -1.0, f64::NAN, 1e9] {
+        let order = ComposeMusic { duration_s: seconds, ..compose(5.0, MusicStyle::Upbeat, 1) };
+        let error = Studio::new().work(RefineWork::Compose(order)).await.expect_err("no such film");
+        assert!(matches!(error, JobError::GiveUp { .. }), "{error}");
+    }
+}

@@ -1,0 +1,6 @@
+//! The refine service against the real media tool: what it makes is measured, not believed.
+
+mod composing;
+mod mixing;
+mod studio;
+mod thumbnails;

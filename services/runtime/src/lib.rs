@@ -1,0 +1,19 @@
+//! What every process does the same way; no video vocabulary beyond the contract's.
+//!
+//! In reading order: [`service`] (start, run, stop), [`config`], [`secret`] and [`telemetry`] (what it is told and what it
+//! says), [`bus`] (NATS: streams, publishing, asking) and [`registration`] (being seen there), [`artifacts`] (stored
+//! objects), [`worker`] (the consume loop and what a handler sees), [`job_error`] (how a job fails), [`child`] (media
+//! tools that never outlive us), [`clock`] (the one place that reads the time) and [`backoff`] (how long to wait).
+
+pub mod artifacts;
+pub mod backoff;
+pub mod bus;
+pub mod child;
+pub mod clock;
+pub mod config;
+pub mod job_error;
+pub mod registration;
+pub mod secret;
+pub mod service;
+pub mod telemetry;
+pub mod worker;

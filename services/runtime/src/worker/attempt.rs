@@ -1,0 +1,284 @@
+//! One delivery from the queue to its acknowledgement.
+//!
+//! The order is the crash story: outputs, then the record, then the report, then the acknowledgement. Whoever dies in
+//! between is followed by somebody who finds what is there already and goes on from it.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use messages::artifact::{Digest, MediaType};
+use messages::codec;
+use messages::job::{Done, Failed, FailureKind, Job, Returned};
+use tokio::sync::watch;
+use tracing::Instrument as _;
+
+use super::desk::Subject;
+use super::ports::Delivery;
+use super::pulse::Pulse;
+use super::running::{Cause, Entry};
+use super::slots::{PATIENCE, Replica};
+use super::{Outcome, Task, dead_letter};
+use crate::artifacts::{ObjectMeta, PutOnce};
+use crate::backoff::Backoff;
+use crate::job_error::JobError;
+
+/// The delivery of one send at which a job counts as one that kills its workers: nothing but a crash delivers again.
+const CRASHED: u64 = 4;
+/// How long a record is tried to be written before the job is given to the next attempt.
+const RECORDING: Duration = Duration::from_secs(60);
+/// When a job that was handed back comes to somebody else.
+const HANDED_BACK: Duration = Duration::from_secs(1);
+/// When a job that could not even be set aside is tried again.
+const SET_ASIDE_LATER: Duration = Duration::from_secs(30);
+
+/// What becomes of a job.
+enum Verdict {
+    Done(Done),
+    Failed(Failed),
+    Returned,
+}
+
+impl Replica {
+    /// Brings one delivery to its end.
+    pub async fn attend(&self, delivery: Arc<dyn Delivery>) {
+        match codec::decode::<Job>(delivery.payload()) {
+            Ok(job) => {
+                let span = tracing::info_span!(
+                    "job",
+                    video.id = %job.video,
+                    phase = job.id.artifact.phase().name(),
+                    job.id = %job.id,
+                    attempt = job.attempt,
+                    send = job.send,
+                    trace = job.trace,
+                );
+                self.attend_job(delivery, job).instrument(span).await;
+            }
+            Err(error) => self.attend_unreadable(delivery, &crate::service::sentence(&error)).await,
+        }
+    }
+
+    async fn attend_job(&self, delivery: Arc<dyn Delivery>, job: Job) {
+        let about = Subject::from(&job);
+        let progress = watch::Sender::new(0.0);
+        let pulse = Pulse::start(delivery.clone(), self.desk.clone(), about.clone(), progress.subscribe());
+        let verdict = self.verdict(delivery.as_ref(), job, progress).await;
+        let heard = self.report(&about, verdict).await;
+        if heard {
+            finish(delivery.as_ref()).await;
+        } else {
+            // Nobody heard it, and there is no time left: whoever gets it next finds the record, if there is one.
+            delivery.hand_back(HANDED_BACK).await;
+        }
+        drop(pulse);
+    }
+
+    async fn verdict(&self, delivery: &dyn Delivery, job: Job, progress: watch::Sender<f64>) -> Verdict {
+        match self.find_record(&job).await {
+            Ok(Some(done)) => {
+                tracing::info!("the job was done before");
+                return Verdict::Done(done);
+            }
+            Ok(None) => {}
+            Err(error) => return Verdict::Failed(error.to_failed()),
+        }
+        if delivery.deliveries() >= CRASHED {
+            let reason = format!("{} workers took this job and were gone before they answered", CRASHED - 1);
+            tracing::error!(deliveries = delivery.deliveries(), "a job kills its workers");
+            // The report says the same, so a letter that cannot be stored must not hold it up.
+            self.set_aside(delivery, reason.clone()).await;
+            return Verdict::Failed(Failed { kind: FailureKind::Crashed, reason, retry_after_s: None });
+        }
+        if self.shutdown.is_cancelled() {
+            return Verdict::Returned;
+        }
+        if job.work.service() != self.parts.service {
+            let reason =
+                format!("a job of the {} service came to the {} service", job.work.service(), self.parts.service);
+            self.set_aside(delivery, reason.clone()).await;
+            return Verdict::Failed(Failed { kind: FailureKind::GiveUp, reason, retry_after_s: None });
+        }
+        let entry = self.running.enter(job.id);
+        let outcome = match self.make(&entry, &job, progress).await {
+            Ok(outcome) => self.record(&job, Done { made: outcome.made, spent: outcome.spent }).await,
+            Err(error) => Err(error),
+        };
+        match (outcome, entry.cause()) {
+            (Ok(done), _) => Verdict::Done(done),
+            // A person has to act on it, whoever asked for a stop meanwhile.
+            (Err(error @ JobError::GiveUp { .. }), _) | (Err(error), None) => Verdict::Failed(error.to_failed()),
+            (Err(_), Some(Cause::NotWanted)) => Verdict::Failed(JobError::Cancelled.to_failed()),
+            (Err(_), Some(Cause::Late)) => {
+                let reason = format!("it was not done within {} s", job.deadline_s);
+                Verdict::Failed(JobError::retry_later(reason).to_failed())
+            }
+            (Err(_), Some(Cause::Stopping)) => Verdict::Returned,
+        }
+    }
+
+    /// Runs the handler, in time or not, with a folder that goes away.
+    async fn make(&self, entry: &Entry, job: &Job, progress: watch::Sender<f64>) -> Result<Outcome, JobError> {
+        let folder = tempfile::Builder::new()
+            .prefix("dailies-")
+            .tempdir()
+            .map_err(|error| JobError::retry_later(format!("no scratch folder can be made: {error}")))?;
+        let task = Task {
+            progress,
+            desk: Some(self.desk.clone()),
+            ..Task::new(job.clone(), folder.path().to_path_buf(), self.parts.objects.clone(), entry.token().clone())
+        };
+        let handler = self.parts.handler.clone();
+        let handling = async move { handler.handle(&task).await };
+        let mut handling = self.handlers.spawn(handling.in_current_span());
+
+        let deadline = Duration::from_secs(u64::from(job.deadline_s.max(1)));
+        let ended = tokio::select! {
+            ended = &mut handling => Some(ended),
+            () = self.parts.clock.sleep(deadline) => {
+                entry.stop(Cause::Late);
+                None
+            }
+            () = entry.token().cancelled() => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => tokio::select! {
+                ended = &mut handling => ended,
+                () = self.parts.clock.sleep(PATIENCE) => {
+                    tracing::warn!("a handler does not stop when asked and is abandoned");
+                    handling.abort();
+                    return Err(JobError::Cancelled);
+                }
+            },
+        };
+        match ended {
+            Ok(outcome) => outcome,
+            Err(error) if error.is_panic() => {
+                let reason = spoken(error.into_panic().as_ref());
+                tracing::error!(reason, "a handler panicked");
+                Err(JobError::give_up(format!("the worker has a defect and stopped at: {reason}")))
+            }
+            Err(_) => Err(JobError::Cancelled),
+        }
+    }
+
+    async fn find_record(&self, job: &Job) -> Result<Option<Done>, JobError> {
+        let key = job.record_key();
+        let Some(bytes) = self.parts.objects.get(&key).await? else { return Ok(None) };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| JobError::give_up(format!("the record `{key}` is not readable: {error}")))
+    }
+
+    /// Writes the record. The first one is the result: who comes second takes it for its own.
+    async fn record(&self, job: &Job, done: Done) -> Result<Done, JobError> {
+        let bytes = serde_json::to_vec(&done)
+            .map_err(|error| JobError::give_up(format!("the result cannot be written: {error}")))?;
+        let meta = ObjectMeta {
+            media_type: MediaType::Json,
+            sha256: Digest::of(&bytes),
+            size: bytes.len() as u64,
+            job: job.id.to_string(),
+        };
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        let mut waited = Duration::ZERO;
+        loop {
+            let error = match self.parts.objects.put_once(&job.record_key(), bytes.clone(), &meta).await {
+                Ok(PutOnce::Stored) => return Ok(done),
+                Ok(PutOnce::AlreadyThere) => match self.find_record(job).await {
+                    Ok(Some(first)) => return Ok(first),
+                    Ok(None) => JobError::retry_later("the record of this job was removed"),
+                    Err(error) => error,
+                },
+                Err(error) => error.into(),
+            };
+            if matches!(error, JobError::GiveUp { .. }) || waited >= RECORDING || self.desk.hurry.is_cancelled() {
+                return Err(error);
+            }
+            let wait = backoff.next_wait();
+            waited += wait;
+            tracing::warn!(error = %error, "the result is not on record yet");
+            self.parts.clock.sleep(wait).await;
+        }
+    }
+
+    /// Whether somebody heard it.
+    async fn report(&self, about: &Subject, verdict: Verdict) -> bool {
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        let reply = match verdict {
+            Verdict::Done(done) => {
+                count(&self.tally.done);
+                tracing::info!("job is done");
+                self.desk.report(about, done).await
+            }
+            Verdict::Failed(failed) => {
+                count(&self.tally.failed);
+                tracing::warn!(kind = ?failed.kind, reason = failed.reason, "job has failed");
+                self.desk.report(about, failed).await
+            }
+            Verdict::Returned => {
+                count(&self.tally.returned);
+                tracing::info!("job is handed back");
+                self.desk.report(about, Returned {}).await
+            }
+        };
+        if let Some(reply) = &reply {
+            tracing::debug!(reply = ?reply, "the coordinator has it");
+        }
+        reply.is_some()
+    }
+
+    /// Bytes that are no job of ours: kept for a person. When at least the sender can be told, it is, and a newer replica
+    /// may do better with the next attempt.
+    async fn attend_unreadable(&self, delivery: Arc<dyn Delivery>, why: &str) {
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::error!(subject = delivery.subject(), reason = why, "a job is not readable");
+        let reason = format!(
+            "version {version} of {} cannot read it ({why}): if it is a job for a newer one, publish the payload on its \
+             subject again when that runs",
+            self.parts.service
+        );
+        if !self.set_aside(delivery.as_ref(), reason).await {
+            delivery.hand_back(SET_ASIDE_LATER).await;
+            return;
+        }
+        if let Ok(about) = codec::decode::<Subject>(delivery.payload()) {
+            let reason = format!("this worker (version {version}) is too old to read the job: upgrade it");
+            let failed = Failed { kind: FailureKind::RetryLater, reason, retry_after_s: None };
+            let progress = watch::Sender::new(0.0);
+            let pulse = Pulse::start(delivery.clone(), self.desk.clone(), about.clone(), progress.subscribe());
+            let heard = self.report(&about, Verdict::Failed(failed)).await;
+            drop(pulse);
+            if !heard {
+                delivery.hand_back(HANDED_BACK).await;
+                return;
+            }
+        }
+        finish(delivery.as_ref()).await;
+    }
+
+    /// Whether a copy is where people look.
+    async fn set_aside(&self, delivery: &dyn Delivery, reason: String) -> bool {
+        let letter = dead_letter::letter(delivery, reason, self.parts.clock.as_ref());
+        let stored = self.parts.queue.set_aside(self.parts.service, letter).await;
+        if let Err(error) = &stored {
+            tracing::error!(error = %error, "a job cannot be set aside");
+        }
+        stored.is_ok()
+    }
+}
+
+/// The outcome is committed, so an acknowledgement that is lost only makes somebody report it again.
+async fn finish(delivery: &dyn Delivery) {
+    if let Err(error) = delivery.finish().await {
+        tracing::warn!(error = %error, "a finished job could not be taken off the queue");
+    }
+}
+
+/// What a panic said.
+fn spoken(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
+}

@@ -1,0 +1,26 @@
+//! The whole system as its users meet it: real processes, a real NATS, real films.
+//!
+//! | file | what is covered |
+//! |---|---|
+//! | `lifecycle` | from a prompt to a film that plays; what the status, the tree and the links say on the way |
+//! | `checkpoints` | approvals over HTTP, NATS and the command line; twice, too early, fifty at once |
+//! | `api` | the live stream, idempotency keys, the other routes |
+//! | `bad_input` | what is refused, by which name, over HTTP and over NATS; garbage on every subject |
+//! | `nats_cli`, `nats_py` | other people's clients |
+//! | `processes` | every service as a process of its own |
+//! | `bad_days` | kills, restarts, missing tools |
+//! | `tidy` | what must not be in the code |
+//!
+//! [`harness`] starts one private system per test, which is gone afterwards; [`film`] looks at a film and listens to it.
+
+mod api;
+mod bad_days;
+mod bad_input;
+mod checkpoints;
+mod film;
+mod harness;
+mod lifecycle;
+mod nats_cli;
+mod nats_py;
+mod processes;
+mod tidy;

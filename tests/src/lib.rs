@@ -1,0 +1,1 @@
+//! System tests only: see `it/main.rs`.

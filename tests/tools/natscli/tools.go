@@ -1,0 +1,5 @@
+//go:build tools
+
+package natscli
+
+import _ "github.com/nats-io/natscli/nats"
