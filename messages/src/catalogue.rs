@@ -13,6 +13,9 @@ pub const SHIPPED_MODELS: &str = include_str!("../../config/models.toml");
 /// The library file that ships with the program.
 pub const SHIPPED_LIBRARY: &str = include_str!("../../config/library.toml");
 
+/// The provider of what is built in. A catalogue may price it; nothing leaves the machine.
+pub const LOCAL: &str = "local";
+
 /// Models, beats and archetypes, checked as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,7 +36,7 @@ pub struct Model {
     pub name: String,
     /// What it makes.
     pub kind: ModelKind,
-    /// Who runs it; `local` is built in.
+    /// Who runs it; [`LOCAL`] is built in.
     pub provider: String,
     /// What the provider calls it.
     pub provider_model: String,
@@ -91,6 +94,15 @@ impl Price {
             Self::PerGeneration(price) => price,
             // A generation is at most three minutes, so the product is far inside u64.
             Self::PerSecond(price) => Usd::from_micros((price.micros() as f64 * seconds.max(0.0)).ceil() as u64),
+        }
+    }
+
+    /// The unit that is counted and how many of it one generation of `seconds` has; none when nothing is counted.
+    pub const fn units(self, seconds: f64) -> Option<(&'static str, f64)> {
+        match self {
+            Self::Free => None,
+            Self::PerGeneration(_) => Some(("generation", 1.0)),
+            Self::PerSecond(_) => Some(("second", seconds)),
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::artifact::{Digest, Made};
+use crate::catalogue::Model;
 use crate::chunk::ChunkWork;
 use crate::id::{JobId, UserId, VideoId};
 use crate::money::Usd;
@@ -75,6 +76,22 @@ impl Work {
             Self::Draw(_) => Service::Storyboard,
             Self::Chunk(_) => Service::Chunk,
             Self::Refine(_) => Service::Refine,
+        }
+    }
+
+    /// The model that makes it and the seconds that it makes; none for our own work, which has no price.
+    pub fn generation(&self) -> Option<(&Model, f64)> {
+        match self {
+            Self::Plan(plan) => Some((&plan.model, 0.0)),
+            Self::Draw(draw) => Some((&draw.model, 0.0)),
+            Self::Chunk(work) => match work.as_ref() {
+                ChunkWork::Render(render) => Some((&render.model, render.chunk.duration_s)),
+                ChunkWork::Stitch(_) => None,
+            },
+            Self::Refine(work) => match work.as_ref() {
+                RefineWork::Compose(compose) => Some((&compose.model, compose.duration_s)),
+                RefineWork::Mix(_) | RefineWork::Thumbnail(_) => None,
+            },
         }
     }
 }
@@ -170,7 +187,7 @@ impl Outcome for Submitted {
 pub struct Done {
     /// What was made; a chunk comes with its last frame.
     pub made: Vec<Made>,
-    /// What reached a paid provider, if anything.
+    /// What is booked, if anything.
     pub spent: Vec<Spent>,
 }
 
@@ -179,7 +196,7 @@ impl Outcome for Done {
     type Reply = Recorded;
 }
 
-/// One submission to a paid provider.
+/// One generation that has a price.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spent {
     /// The model's name in the catalogue.

@@ -213,6 +213,9 @@ pub struct CheckpointView {
     pub warnings: Vec<String>,
     /// What approving it will cost.
     pub estimate_next_usd: Usd,
+    /// What making each of its own artifacts again costs, with the model that the video uses.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub remake_usd: BTreeMap<String, Usd>,
     /// The selection: its own artifacts and the inherited ones.
     pub artifacts: BTreeMap<String, ArtifactView>,
     /// Every version of each artifact, oldest first; only in `checkpoint`.

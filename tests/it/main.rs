@@ -6,6 +6,7 @@
 //! | `checkpoints` | approvals over HTTP, NATS and the command line; twice, too early, fifty at once |
 //! | `api` | the live stream, idempotency keys, the other routes |
 //! | `bad_input` | what is refused, by which name, over HTTP and over NATS; garbage on every subject |
+//! | `money` | what is estimated is what is booked; budgets; by hand and alone make the same film |
 //! | `nats_cli`, `nats_py` | other people's clients |
 //! | `processes` | every service as a process of its own |
 //! | `bad_days` | kills, restarts, missing tools |
@@ -20,6 +21,7 @@ mod checkpoints;
 mod film;
 mod harness;
 mod lifecycle;
+mod money;
 mod nats_cli;
 mod nats_py;
 mod processes;

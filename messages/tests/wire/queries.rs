@@ -178,6 +178,7 @@ fn checkpoint_view() -> CheckpointView {
         pinned: true,
         warnings: vec!["the last beat is not of the closing group".into()],
         estimate_next_usd: usd(10_000),
+        remake_usd: Default::default(),
         artifacts: BTreeMap::from([("chunk_1".to_owned(), view.clone())]),
         versions: BTreeMap::from([("chunk_1".to_owned(), vec![view])]),
         stale: vec![ArtifactKey::Stitched],

@@ -144,6 +144,7 @@ mod tests {
             can_continue: true,
             warnings: vec!["the last beat is not of the closing group".into()],
             estimate_next_usd: Usd::from_micros(760_000),
+            remake_usd: Default::default(),
             artifacts: keys.iter().map(|key| artifact(checkpoint_id, *key)).collect(),
             versions: BTreeMap::new(),
             stale: Vec::new(),

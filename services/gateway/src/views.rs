@@ -127,6 +127,9 @@ pub struct Checkpoint {
     pub warnings: Vec<String>,
     /// What approving it will cost, dollars.
     pub estimate_next_usd: f64,
+    /// What making each of its own artifacts again costs, dollars.
+    #[serde(default)]
+    pub remake_usd: BTreeMap<String, f64>,
     /// The selection: its own artifacts and the inherited ones.
     pub artifacts: BTreeMap<String, Artifact>,
     /// Every version of each artifact, oldest first; only of a checkpoint that was asked for by its id.

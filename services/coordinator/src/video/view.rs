@@ -144,6 +144,7 @@ impl Video {
             pinned: checkpoint.pinned,
             warnings: checkpoint.warnings.clone(),
             estimate_next_usd: self.estimate_next(id),
+            remake_usd: self.remake_prices(id),
             artifacts,
             versions,
             stale: self.stale(id),

@@ -1,5 +1,7 @@
 //! The jobs that workers get. Every choice is made here: scene, model, seed, size, inputs, where the output goes.
 
+use std::collections::BTreeMap;
+
 use messages::artifact::{ArtifactKey, Content, ObjectRef};
 use messages::catalogue::{Catalogue, Model, ModelKind};
 use messages::chunk::{ChunkWork, PlannedChunk, RenderChunk, StitchChunk, StitchFilm};
@@ -215,6 +217,15 @@ impl Video {
             ArtifactKey::Background => self.spec(checkpoint).map_or(0.0, |spec| f64::from(spec.duration)),
         };
         self.model_of(key, overrides).map_or(Usd::ZERO, |model| model.price.of_generation(seconds))
+    }
+
+    /// What making each of a checkpoint's own artifacts again costs.
+    pub(super) fn remake_prices(&self, id: CheckpointId) -> BTreeMap<String, Usd> {
+        let none = Overrides::default();
+        let Some(checkpoint) = self.checkpoints.get(&id) else { return BTreeMap::new() };
+        let keys = checkpoint.selection.keys().filter(|key| key.phase() == checkpoint.phase);
+        let keys = keys.filter(|key| !matches!(key, ArtifactKey::ChunkLastFrame(_)));
+        keys.map(|key| (key.to_string(), self.price_of(id, *key, &none))).collect()
     }
 
     /// What approving a checkpoint costs: the next phase's jobs, each at the price that would be booked (W39).

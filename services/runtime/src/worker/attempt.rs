@@ -130,7 +130,12 @@ impl Replica {
             ..Task::new(job.clone(), folder.path().to_path_buf(), self.parts.objects.clone(), entry.token().clone())
         };
         let handler = self.parts.handler.clone();
-        let handling = async move { handler.handle(&task).await };
+        let handling = async move {
+            let booked = task.book_local().await?;
+            let mut outcome = handler.handle(&task).await?;
+            outcome.spent.extend(booked);
+            Ok(outcome)
+        };
         let mut handling = self.handlers.spawn(handling.in_current_span());
 
         let deadline = Duration::from_secs(u64::from(job.deadline_s.max(1)));
