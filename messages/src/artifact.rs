@@ -212,6 +212,27 @@ pub enum MediaType {
     /// A record.
     #[serde(rename = "application/json")]
     Json,
+    /// An uploaded picture.
+    #[serde(rename = "image/webp")]
+    Webp,
+    /// An uploaded clip.
+    #[serde(rename = "video/quicktime")]
+    QuickTime,
+    /// An uploaded clip.
+    #[serde(rename = "video/webm")]
+    Webm,
+    /// Uploaded music.
+    #[serde(rename = "audio/wav")]
+    Wav,
+    /// Uploaded music.
+    #[serde(rename = "audio/flac")]
+    Flac,
+    /// Uploaded music.
+    #[serde(rename = "audio/ogg")]
+    Ogg,
+    /// Uploaded music.
+    #[serde(rename = "audio/mp4")]
+    M4a,
 }
 
 impl MediaType {
@@ -223,6 +244,13 @@ impl MediaType {
             Self::Mp4 => "video/mp4",
             Self::Mp3 => "audio/mpeg",
             Self::Json => "application/json",
+            Self::Webp => "image/webp",
+            Self::QuickTime => "video/quicktime",
+            Self::Webm => "video/webm",
+            Self::Wav => "audio/wav",
+            Self::Flac => "audio/flac",
+            Self::Ogg => "audio/ogg",
+            Self::M4a => "audio/mp4",
         }
     }
 
@@ -234,6 +262,13 @@ impl MediaType {
             Self::Mp4 => "mp4",
             Self::Mp3 => "mp3",
             Self::Json => "json",
+            Self::Webp => "webp",
+            Self::QuickTime => "mov",
+            Self::Webm => "webm",
+            Self::Wav => "wav",
+            Self::Flac => "flac",
+            Self::Ogg => "ogg",
+            Self::M4a => "m4a",
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Abandon, Approve, Edit, Fork, Pin, Regenerate, Reject, Resolve, Select, Take};
+use crate::import::Import;
 use crate::video::{Cancel, ChangeSettings, CreateVideo, Delete, Retry};
 use crate::violation::Violation;
 
@@ -20,6 +21,7 @@ pub enum Command {
     Fork(Fork),
     Edit(Edit),
     Regenerate(Regenerate),
+    Import(Import),
     Select(Select),
     Take(Take),
     Reject(Reject),
@@ -33,12 +35,13 @@ pub enum Command {
 }
 
 /// Every verb, as it stands in subjects.
-pub const VERBS: [&str; 15] = [
+pub const VERBS: [&str; 16] = [
     "create",
     "approve",
     "fork",
     "edit",
     "regenerate",
+    "import",
     "select",
     "take",
     "reject",
@@ -60,6 +63,7 @@ impl Command {
             "fork" => Self::Fork(read(body)?),
             "edit" => Self::Edit(read(body)?),
             "regenerate" => Self::Regenerate(read(body)?),
+            "import" => Self::Import(read(body)?),
             "select" => Self::Select(read(body)?),
             "take" => Self::Take(read(body)?),
             "reject" => Self::Reject(read(body)?),
@@ -86,6 +90,7 @@ impl Command {
             Self::Fork(_) => "fork",
             Self::Edit(_) => "edit",
             Self::Regenerate(_) => "regenerate",
+            Self::Import(_) => "import",
             Self::Select(_) => "select",
             Self::Take(_) => "take",
             Self::Reject(_) => "reject",

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::artifact::{Artifact, ArtifactKey, Content, Digest};
+use crate::artifact::{Artifact, ArtifactKey, Content, Digest, ObjectRef};
 use crate::chunk::PlannedChunk;
 use crate::command::{Rejection, Via};
 use crate::id::{ArtifactId, BranchName, CheckpointId, CommandId, JobId, UserId, VideoId};
@@ -106,6 +106,12 @@ pub enum Event {
         attempt: u32,
         /// Not before this time.
         not_before: DateTime<Utc>,
+        /// Who asked for it; none when it is tried again by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<UserId>,
+        /// Through which door.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        how: Option<Via>,
     },
     /// A worker may submit this attempt to a paid provider, once.
     JobClaimed {
@@ -259,6 +265,9 @@ pub enum Event {
         overrides: Overrides,
         /// Who; none for what is free and follows by itself.
         by: Option<UserId>,
+        /// Through which door.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        how: Option<Via>,
     },
     /// An ordered artifact is there.
     ArtifactReady {
@@ -383,6 +392,9 @@ pub struct Overrides {
     /// What should be different.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
+    /// An upload instead of anything made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ObjectRef>,
 }
 
 impl Event {
@@ -439,6 +451,9 @@ impl Recorded {
             Event::VideoCreated { .. } => {
                 body.remove("body");
             }
+            Event::ArtifactOrdered { overrides: Overrides { import: Some(upload), .. }, .. } => {
+                body["overrides"]["import"] = public_object(upload);
+            }
             // Whoever knew the nonce could speak for the worker.
             Event::JobClaimed { .. } => {
                 body.remove("nonce");
@@ -492,6 +507,15 @@ fn public_artifact(artifact: &Artifact) -> Value {
         body["content_type"] = object.media_type.content_type().into();
     }
     body
+}
+
+/// An object without its key.
+fn public_object(object: &ObjectRef) -> Value {
+    serde_json::json!({
+        "sha256": object.sha256,
+        "size": object.size,
+        "content_type": object.media_type.content_type(),
+    })
 }
 
 /// How a command ended: exactly one per command, published after the events it caused, without `seq`.

@@ -11,6 +11,7 @@ use crate::artifact::{Digest, Made};
 use crate::catalogue::Model;
 use crate::chunk::ChunkWork;
 use crate::id::{JobId, UserId, VideoId};
+use crate::import::ImportWork;
 use crate::money::Usd;
 use crate::planner::PlanSpec;
 use crate::refine::RefineWork;
@@ -66,16 +67,19 @@ pub enum Work {
     Chunk(Box<ChunkWork>),
     /// For the refine service.
     Refine(Box<RefineWork>),
+    /// For the service that makes such artifacts.
+    Import(Box<ImportWork>),
 }
 
 impl Work {
     /// Who does it.
-    pub const fn service(&self) -> Service {
+    pub fn service(&self) -> Service {
         match self {
             Self::Plan(_) => Service::Planner,
             Self::Draw(_) => Service::Storyboard,
             Self::Chunk(_) => Service::Chunk,
             Self::Refine(_) => Service::Refine,
+            Self::Import(work) => work.service(),
         }
     }
 
@@ -92,6 +96,7 @@ impl Work {
                 RefineWork::Compose(compose) => Some((&compose.model, compose.duration_s)),
                 RefineWork::Mix(_) | RefineWork::Thumbnail(_) => None,
             },
+            Self::Import(_) => None,
         }
     }
 }

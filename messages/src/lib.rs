@@ -8,10 +8,10 @@
 //! | [`catalogue`] | models, prices, beats, archetypes | | |
 //! | [`spec`] | what a film is to be, and the rules for it | | |
 //! | [`artifact`] | what phases make | | |
-//! | [`command`], with [`video`] and [`checkpoint`] as bodies | what anyone may ask, and refusals | anyone → coordinator | `video.…cmd.{verb}` |
+//! | [`command`], with [`video`], [`checkpoint`] and [`import`] as bodies | what anyone may ask, and refusals | anyone → coordinator | `video.…cmd.{verb}` |
 //! | [`event`] | what happened; how a command ended | coordinator → anyone | `video.…event.{name}` |
 //! | [`query`] | what anyone may see, request/reply | anyone → coordinator | `query.…` |
-//! | [`job`] and [`planner`], [`storyboard`], [`chunk`], [`refine`] | work, one family per service | coordinator → worker | `job.{service}.…` |
+//! | [`job`] and [`planner`], [`storyboard`], [`chunk`], [`refine`], [`import`] | work, one family per service | coordinator → worker | `job.{service}.…` |
 //! | [`job`] | `claim`, `submitted`, `done`, `failed`, `returned` | worker → coordinator, request | `coordinator.{partition}.{outcome}` |
 //! | [`subject`], [`codec`] | every subject name; the bytes of internal messages | | |
 
@@ -23,6 +23,7 @@ pub mod codec;
 pub mod command;
 pub mod event;
 pub mod id;
+pub mod import;
 pub mod job;
 pub mod money;
 pub mod phase;

@@ -1,10 +1,11 @@
 //! What people ask, how it ends, and what everybody may watch: JSON.
 
-use messages::artifact::{ArtifactKey, Digest};
+use messages::artifact::{ArtifactKey, Digest, MediaType};
 use messages::checkpoint::{Abandon, Approve, Decision, Edit, Fork, Pin, Regenerate, Reject, Resolve, Select, Take};
 use messages::command::{Code, Command, Rejection};
 use messages::event::CommandOutcome;
 use messages::id::CommandId;
+use messages::import::{Import, Upload};
 use messages::phase::Phase;
 use messages::video::{AutoContinue, Cancel, ChangeSettings, CreateVideo, Delete, Retry};
 use messages::violation::Violation;
@@ -21,6 +22,7 @@ every_variant!(every_verb_is_here, verb, Command, {
     Command::Fork(_) => "fork",
     Command::Edit(_) => "edit",
     Command::Regenerate(_) => "regenerate",
+    Command::Import(_) => "import",
     Command::Select(_) => "select",
     Command::Take(_) => "take",
     Command::Reject(_) => "reject",
@@ -69,6 +71,7 @@ fn body(command: &Command) -> String {
         Command::Fork(body) => pretty(body),
         Command::Edit(body) => pretty(body),
         Command::Regenerate(body) => pretty(body),
+        Command::Import(body) => pretty(body),
         Command::Select(body) => pretty(body),
         Command::Take(body) => pretty(body),
         Command::Reject(body) => pretty(body),
@@ -120,6 +123,11 @@ fn commands_with_everything() -> Vec<Command> {
             template: Some("luxury_showcase".into()),
             creativity: Some(0.75),
             notes: Some("moodier".into()),
+        }),
+        Command::Import(Import {
+            checkpoint_id,
+            artifact_key,
+            upload: Upload { sha256: Digest::of(b"an upload"), size: 1234, media_type: MediaType::Webp },
         }),
         Command::Select(Select { checkpoint_id, artifact_key, version: 3 }),
         Command::Take(Take { checkpoint_id, from_checkpoint: checkpoint(Phase::Planning), artifact_key }),
@@ -201,7 +209,14 @@ pub fn public_events() -> Vec<Case> {
     let all: Vec<_> = journal.iter().map(|recorded| recorded.event.clone()).collect();
     events::every_event_is_here(&all);
     let name = |recorded: &messages::event::Recorded| format!("event_{}", events::name(&recorded.event));
-    journal.iter().map(|recorded| Case::json(&name(recorded), recorded.public(video()))).collect()
+    let newer = events::newer().into_iter().map(|recorded| {
+        let body = recorded.public(video());
+        let written = serde_json::to_string_pretty(&body).expect("it can be written");
+        Case::new(format!("v2/{}.json", name(&recorded)), written, move |text| {
+            same(&body, &serde_json::from_str(text).map_err(|error| error.to_string())?)
+        })
+    });
+    journal.iter().map(|recorded| Case::json(&name(recorded), recorded.public(video()))).chain(newer).collect()
 }
 
 /// A refusal with everything in it.

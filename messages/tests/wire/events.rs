@@ -58,6 +58,25 @@ pub fn journal(catalogue: Digest) -> Vec<Recorded> {
         .collect()
 }
 
+/// Events that have gained fields since they were first frozen, with these.
+pub fn newer() -> Vec<Recorded> {
+    let (drawing, beat) = (checkpoint(Phase::Storyboard), ArtifactKey::Beat(1));
+    let events = [
+        Event::JobRetried { job: job(beat), attempt: 2, not_before: time(60), by: Some(user()), how: Some(Via::Cli) },
+        Event::ArtifactOrdered {
+            checkpoint_id: drawing,
+            key: beat,
+            version: 3,
+            job: job(beat),
+            overrides: Overrides { import: Some(object(beat, MediaType::Webp)), ..Overrides::default() },
+            by: Some(user()),
+            how: Some(Via::Http),
+        },
+    ];
+    let recorded = |(seq, event)| Recorded { seq, time: time(seq as i64), command_id: Some(command_id()), event };
+    (1u64..).zip(events).map(recorded).collect()
+}
+
 fn events(catalogue: Digest) -> Vec<Event> {
     let (planning, drawing) = (checkpoint(Phase::Planning), checkpoint(Phase::Storyboard));
     let (beat, chunk) = (ArtifactKey::Beat(1), ArtifactKey::Chunk(1));
@@ -99,7 +118,7 @@ fn events(catalogue: Digest) -> Vec<Event> {
             reason: "the brush broke".into(),
             gave_up: false,
         },
-        Event::JobRetried { job: job(beat), attempt: 2, not_before: time(60) },
+        Event::JobRetried { job: job(beat), attempt: 2, not_before: time(60), by: None, how: None },
         Event::JobClaimed {
             job: job(chunk),
             attempt: 3,
@@ -167,8 +186,10 @@ fn events(catalogue: Digest) -> Vec<Event> {
                 template: Some("luxury_showcase".into()),
                 creativity: Some(0.75),
                 notes: Some("moodier".into()),
+                import: None,
             },
             by: Some(user()),
+            how: None,
         },
         Event::ArtifactReady { checkpoint_id: drawing, key: beat, version: 2, selected: true },
         Event::ArtifactFailed { checkpoint_id: drawing, key: beat, version: 3, reason: "no paint left".into() },

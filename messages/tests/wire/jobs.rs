@@ -3,6 +3,7 @@
 use messages::artifact::{ArtifactKey, Content, Digest, Made, MediaType};
 use messages::catalogue::{Catalogue, Energy, ModelKind};
 use messages::chunk::{ChunkWork, RenderChunk, StitchChunk, StitchFilm};
+use messages::import::{ImportClip, ImportMusic, ImportPicture, ImportWork};
 use messages::job::{
     Claim, ClaimReply, DeadLetter, Done, Failed, FailureKind, Job, NotWanted, Progress, Recorded, Report, Returned,
     Stop, Submitted, Work,
@@ -24,6 +25,7 @@ every_variant!(every_work_is_here, service_name, Work, {
     Work::Draw(_) => "draw",
     Work::Chunk(_) => "chunk",
     Work::Refine(_) => "refine",
+    Work::Import(_) => "import",
 });
 
 every_variant!(every_chunk_work_is_here, chunk_work_name, ChunkWork, {
@@ -35,6 +37,12 @@ every_variant!(every_refine_work_is_here, refine_work_name, RefineWork, {
     RefineWork::Compose(_) => "compose",
     RefineWork::Mix(_) => "mix",
     RefineWork::Thumbnail(_) => "thumbnail",
+});
+
+every_variant!(every_import_work_is_here, import_work_name, ImportWork, {
+    ImportWork::Picture(_) => "picture",
+    ImportWork::Clip(_) => "clip",
+    ImportWork::Music(_) => "music",
 });
 
 every_variant!(every_failure_is_here, failure_name, FailureKind, {
@@ -68,7 +76,7 @@ every_variant!(every_reason_is_here, reason_name, NotWanted, {
 pub fn jobs() -> Vec<Case> {
     let work = every_work();
     every_work_is_here(&work);
-    let (mut chunk_work, mut refine_work) = (Vec::new(), Vec::new());
+    let (mut chunk_work, mut refine_work, mut import_work) = (Vec::new(), Vec::new(), Vec::new());
     let cases = work
         .into_iter()
         .map(|work| {
@@ -83,12 +91,17 @@ pub fn jobs() -> Vec<Case> {
                     refine_work.push(work.as_ref().clone());
                     (format!("refine_{}", refine_work_name(work)), ArtifactKey::Background)
                 }
+                Work::Import(work) => {
+                    import_work.push(work.as_ref().clone());
+                    (format!("import_{}", import_work_name(work)), ArtifactKey::Chunk(1))
+                }
             };
             Case::packed(&format!("job_{name}"), order(key, work))
         })
         .collect();
     every_chunk_work_is_here(&chunk_work);
     every_refine_work_is_here(&refine_work);
+    every_import_work_is_here(&import_work);
     cases
 }
 
@@ -248,5 +261,20 @@ fn every_work() -> Vec<Work> {
         Work::Refine(Box::new(RefineWork::Compose(compose))),
         Work::Refine(Box::new(RefineWork::Mix(mix))),
         Work::Refine(Box::new(RefineWork::Thumbnail(MakeThumbnail { film, duration_s: 15.0 }))),
+        Work::Import(Box::new(ImportWork::Picture(ImportPicture {
+            upload: object(ArtifactKey::Beat(1), MediaType::Webp),
+            beat_index: 1,
+            size,
+        }))),
+        Work::Import(Box::new(ImportWork::Clip(ImportClip {
+            upload: object(ArtifactKey::Chunk(1), MediaType::QuickTime),
+            chunk: planned_chunk(),
+            size,
+            fps: 30,
+        }))),
+        Work::Import(Box::new(ImportWork::Music(ImportMusic {
+            upload: object(ArtifactKey::Background, MediaType::Ogg),
+            duration_s: 15.0,
+        }))),
     ]
 }

@@ -45,7 +45,7 @@ impl Handler for ChunkHandler {
                 ChunkWork::Render(job) => self.render(task, job).await,
                 ChunkWork::Stitch(film) => self.stitch(task, film).await,
             },
-            Work::Plan(_) | Work::Draw(_) | Work::Refine(_) => Err(JobError::give_up(format!(
+            Work::Plan(_) | Work::Draw(_) | Work::Refine(_) | Work::Import(_) => Err(JobError::give_up(format!(
                 "a job for the {} service came to the chunk service",
                 task.job.work.service()
             ))),

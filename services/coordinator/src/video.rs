@@ -110,14 +110,12 @@ pub struct Branch {
 /// Where a branch stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BranchState {
-    /// Its head is in the making.
+    /// Its head is in the making: jobs run or wait to run, or wait for somebody to `resolve` one.
     Running,
     /// Its head waits for somebody.
     Paused,
     /// Its head would go on by itself, but that would pass the budget.
     BlockedBudget,
-    /// The fate of a paid job of its head is unknown; `resolve` goes on.
-    BlockedUnknown,
     /// Making its head failed; `retry` goes on.
     Failed {
         /// Why, for a person.
@@ -505,7 +503,7 @@ impl Video {
                 }
                 self.touch_branch_of(job.checkpoint);
             }
-            Event::JobRetried { job, attempt, not_before } => {
+            Event::JobRetried { job, attempt, not_before, .. } => {
                 let known = self.jobs.get(job);
                 let overrides = known.map(|known| known.overrides.clone()).unwrap_or_default();
                 let (replaces, failures) = known.map_or((None, 0), |known| (known.replaces, known.failures));
@@ -532,9 +530,7 @@ impl Video {
             }
             Event::JobUnknown { job, .. } => {
                 self.set_job_state(*job, JobState::Unknown);
-                if let Some(branch) = self.making_branch(job.checkpoint) {
-                    self.move_branch(&branch, BranchState::BlockedUnknown);
-                }
+                self.touch_branch_of(job.checkpoint);
             }
             Event::CheckpointCreated { checkpoint_id, branch, warnings, .. } => {
                 if let Some(checkpoint) = self.checkpoints.get_mut(checkpoint_id) {
@@ -917,15 +913,16 @@ impl Draft {
             Command::Fork(fork) => self.fork(fork, &who),
             Command::Edit(edit) => self.edit(edit, &who),
             Command::Regenerate(regenerate) => self.regenerate(regenerate, &who),
+            Command::Import(import) => self.import(import, &who),
             Command::Select(select) => self.select(select, &who),
             Command::Take(take) => self.take(take, &who),
             Command::Reject(reject) => self.reject(reject, &who),
             Command::Abandon(abandon) => self.abandon(abandon, &who),
-            Command::Retry(retry) => self.retry(retry.branch.as_deref()),
+            Command::Retry(retry) => self.retry(retry.branch.as_deref(), &who),
             Command::Cancel(cancel) => self.cancel(cancel.branch.as_deref(), &who),
             Command::Settings(change) => self.change_settings(change, &who),
             Command::Pin(pin) => self.pin(pin, &who),
-            Command::Resolve(resolve) => self.resolve(resolve),
+            Command::Resolve(resolve) => self.resolve(resolve, &who),
             Command::Delete(_) => {
                 self.record(Event::VideoDeleted { by: who.by, how: who.how });
                 Ok(Reply::Answer { answer: json(&deleted()), first_command_id: None })

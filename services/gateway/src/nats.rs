@@ -135,6 +135,7 @@ fn command_body(command: &Command) -> Result<Vec<u8>, Error> {
         Command::Fork(body) => serde_json::to_vec(body),
         Command::Edit(body) => serde_json::to_vec(body),
         Command::Regenerate(body) => serde_json::to_vec(body),
+        Command::Import(body) => serde_json::to_vec(body),
         Command::Select(body) => serde_json::to_vec(body),
         Command::Take(body) => serde_json::to_vec(body),
         Command::Reject(body) => serde_json::to_vec(body),

@@ -111,8 +111,16 @@ impl<'a> Encoder<'a> {
     ) -> Result<(), JobError> {
         let container = match music.1 {
             MediaType::Mp3 => "mp3",
-            MediaType::Mp4 => "mov",
-            MediaType::Png | MediaType::Jpeg | MediaType::Json => {
+            MediaType::Mp4 | MediaType::M4a => "mov",
+            MediaType::Wav => "wav",
+            MediaType::Flac => "flac",
+            MediaType::Ogg => "ogg",
+            MediaType::Png
+            | MediaType::Jpeg
+            | MediaType::Webp
+            | MediaType::QuickTime
+            | MediaType::Webm
+            | MediaType::Json => {
                 return Err(JobError::give_up(format!("music cannot be {}", music.1.content_type())));
             }
         };

@@ -36,7 +36,7 @@ impl Handler for Refine {
                 RefineWork::Mix(order) => self.mix(task, order).await?,
                 RefineWork::Thumbnail(order) => self.thumbnail(task, order).await?,
             },
-            Work::Plan(_) | Work::Draw(_) | Work::Chunk(_) => {
+            Work::Plan(_) | Work::Draw(_) | Work::Chunk(_) | Work::Import(_) => {
                 return Err(JobError::give_up("this job is not for the refine service"));
             }
         };

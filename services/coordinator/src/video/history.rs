@@ -4,16 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::TimeDelta;
-use messages::artifact::ArtifactKey;
+use messages::artifact::{ArtifactKey, Digest};
+use messages::command::{Code, Rejection};
 use messages::event::Event;
 use messages::id::{ArtifactId, BranchName, CheckpointId, JobId};
 use messages::job::FailureKind;
 use messages::money::Usd;
 use messages::phase::Phase;
+use messages::query::Allowed;
 use serde_json::{Value, json};
 
 use super::stage::{Stage, priced_catalogue, with_prompt};
-use super::{CheckpointState, JobState, Video};
+use super::{BranchState, CheckpointState, JobState, Video};
 
 const HISTORIES: u64 = 10_000;
 const STEPS: u32 = 40;
@@ -128,7 +130,7 @@ impl History {
             .one_of(&[Value::Null, json!(self.stage.video().digest(&self.stage.video().checkpoints[&id].selection))]);
         let other = self.one_of(&checkpoints);
         let lighting = format!("light {}", self.below(3));
-        let (verb, body) = match self.below(17) {
+        let (verb, body) = match self.below(20) {
             0..=5 => (
                 "approve",
                 json!({"checkpoint_id": id, "branch": branch, "digest": digest, "accept_stale": self.below(3) == 0}),
@@ -154,23 +156,62 @@ impl History {
                 1 => ("cancel", json!({})),
                 _ => ("settings", json!({"budget_usd": self.below(60)})),
             },
-            _ => ("settings", json!({"auto_continue": self.below(3) == 0})),
+            16 => (
+                "settings",
+                json!({"auto_continue": self.one_of(&[json!(true), json!(false), json!({"until": "refine"})])}),
+            ),
+            17 | 18 => {
+                let upload =
+                    json!({"sha256": Digest::of(b"upload"), "size": 1 + self.below(2), "media_type": "image/png"});
+                ("import", json!({"checkpoint_id": id, "artifact_key": key, "upload": upload}))
+            }
+            _ => match self.below(6) {
+                0 => ("delete", json!({})),
+                1 | 2 => ("pin", json!({"checkpoint_id": id, "pinned": self.below(2) == 0})),
+                _ => ("approve", json!({"checkpoint_id": id})),
+            },
         };
-        let allowed = (verb == "approve" && branch.is_null() && digest.is_null() && body["accept_stale"] == false)
-            .then(|| self.stage.video().checkpoint_view(id, false))
-            .flatten()
-            .and_then(|view| view.allowed.into_iter().find(|rule| rule.command == "approve"));
-        let answer = self.stage.ask(verb, body);
-        if let Some(rule) = allowed {
-            assert_eq!(
-                rule.allowed,
-                answer.is_ok(),
-                "seed {}: the list and the decision differ: {answer:?}",
-                self.seed
-            );
-        }
+        let rules = self.rules(id);
+        let answer = self.stage.ask(verb, body.clone());
+        self.compare_with_the_list(&rules, verb, &body, &answer);
         if let Err(refusal) = answer {
             assert!(!refusal.reason.is_empty());
+        }
+    }
+
+    /// What the lists of a checkpoint and of its video's branches say now; nothing about what is not there.
+    fn rules(&self, id: CheckpointId) -> Vec<Allowed> {
+        let video = self.stage.video();
+        if video.deleted.is_some() {
+            return Vec::new();
+        }
+        let checkpoint = video.checkpoint_view(id, false).map(|view| view.allowed).unwrap_or_default();
+        let branches = video.branch_views().into_iter().flat_map(|view| view.allowed);
+        checkpoint.into_iter().chain(branches).collect()
+    }
+
+    /// One rule for lists and commands (W53): what a list forbids is refused, and what it allows is done wherever the
+    /// command says nothing more than the list knows.
+    fn compare_with_the_list(&self, rules: &[Allowed], verb: &str, body: &Value, answer: &Result<Value, Rejection>) {
+        let of_verb: Vec<_> = rules.iter().filter(|rule| rule.command == verb).collect();
+        if of_verb.is_empty() {
+            return;
+        }
+        let listed = of_verb.iter().any(|rule| rule.allowed);
+        let plain = match verb {
+            "approve" => body["branch"].is_null() && body["digest"].is_null() && body["accept_stale"] != true,
+            "fork" => body["branch"].is_null(),
+            "reject" | "abandon" | "pin" | "retry" | "cancel" => true,
+            _ => false,
+        };
+        let seed = self.seed;
+        if plain {
+            assert_eq!(listed, answer.is_ok(), "seed {seed}: `{verb}` in the list {of_verb:?} and decided {answer:?}");
+        } else if !listed && verb != "approve" && verb != "fork" {
+            assert!(answer.is_err(), "seed {seed}: `{verb}` is forbidden and was done: {answer:?}");
+        } else if verb != "approve" {
+            let forbidden = answer.as_ref().err().is_some_and(|refusal| refusal.code == Code::NotPending);
+            assert!(!forbidden, "seed {seed}: `{verb}` is allowed in general, and refused in general: {answer:?}");
         }
     }
 
@@ -185,6 +226,11 @@ impl History {
         selections_resolve(video, seed);
         unapproved_phases_do_not_run(video, seed);
         for (name, branch) in &video.branches {
+            let works = video.in_flight(branch.head).next().is_some() || video.has_unknown(branch.head);
+            assert!(
+                branch.state != BranchState::Running || works || video.deleted.is_some(),
+                "seed {seed}: {name} is stuck"
+            );
             let before = self.progress.insert(name.clone(), branch.progress).unwrap_or(0.0);
             assert!(branch.progress >= before, "seed {seed}: progress fell on {name}");
         }

@@ -13,6 +13,7 @@ use messages::job::{Claim, ClaimReply, FailureKind, NotWanted, Report, Submitted
 use messages::money::Usd;
 use messages::query::answer;
 
+use super::review::Who;
 use super::{Draft, JobState, Reply, Video, json};
 
 /// A holder that was not heard of for so long is taken to be dead.
@@ -85,7 +86,7 @@ impl Draft {
     }
 
     /// `resolve`: what a person decides about a job whose fate is unknown.
-    pub(super) fn resolve(&mut self, resolve: &Resolve) -> Result<Reply, Rejection> {
+    pub(super) fn resolve(&mut self, resolve: &Resolve, who: &Who) -> Result<Reply, Rejection> {
         let id = resolve.job;
         let unknown = || Rejection::new(Code::UnknownJob, format!("the video has no job `{id}`"));
         let job = self.video.jobs.get(&id).ok_or_else(unknown)?;
@@ -102,7 +103,8 @@ impl Draft {
                 return Err(Rejection::new(Code::NotSupported, reason));
             }
             Decision::Collect | Decision::PayAgain => {
-                self.record(Event::JobRetried { job: id, attempt: attempt + 1, not_before: self.now });
+                let (by, how) = (Some(who.by.clone()), Some(who.how));
+                self.record(Event::JobRetried { job: id, attempt: attempt + 1, not_before: self.now, by, how });
                 "The job runs again."
             }
             Decision::GiveUp => {

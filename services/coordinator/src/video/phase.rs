@@ -85,6 +85,11 @@ impl Video {
         })
     }
 
+    /// Whether the fate of a job of a checkpoint in the making is unknown.
+    pub(super) fn has_unknown(&self, checkpoint: CheckpointId) -> bool {
+        self.phase_jobs(checkpoint).any(|(_, job)| job.state == JobState::Unknown)
+    }
+
     /// The branch that a person names, or every one.
     fn branches_named(&self, name: Option<&str>) -> Result<Vec<BranchName>, Rejection> {
         let Some(name) = name else { return Ok(self.branches.keys().cloned().collect()) };
@@ -182,8 +187,7 @@ impl Draft {
         let checkpoint = report.job.checkpoint;
         let artifacts: Vec<_> = report.outcome.made.iter().map(|made| self.artifact(report.job, made)).collect();
         let running = self.video.making_branch(checkpoint).filter(|branch| {
-            let state = self.video.branches.get(branch).map(|branch| &branch.state);
-            matches!(state, Some(BranchState::Running | BranchState::BlockedUnknown))
+            self.video.branches.get(branch).is_some_and(|branch| branch.state == BranchState::Running)
         });
         let gave_up = self.video.phase_jobs(checkpoint).any(|(_, job)| matches!(job.state, JobState::Failed { .. }));
         // A job that gave up stops the planning of more; what is cancelled goes on only when somebody says so.
@@ -234,7 +238,8 @@ impl Draft {
             Some(pause) => {
                 let asked = Duration::from_secs(failed.retry_after_s.unwrap_or(0).into()).min(MAX_PAUSE);
                 let not_before = self.now + pause.max(asked);
-                self.record(Event::JobRetried { job: id, attempt: attempt + 1, not_before });
+                let (by, how) = (None, None);
+                self.record(Event::JobRetried { job: id, attempt: attempt + 1, not_before, by, how });
             }
             None => match self.video.making_branch(id.checkpoint) {
                 Some(branch) => self.settle(&branch, id.checkpoint),
@@ -286,11 +291,15 @@ impl Draft {
         if !reasons.is_empty() {
             let reason = reasons.join("; ");
             self.record(Event::PhaseFailed { branch: branch.clone(), phase, checkpoint_id, reason });
+        } else if !self.video.has_unknown(checkpoint_id) {
+            // What is left was cancelled, while the fate of a paid job was unknown: only `retry` goes on with it.
+            let (by, how) = (self.video.user.clone(), Via::Policy);
+            self.record(Event::BranchCancelled { branch: branch.clone(), jobs: Vec::new(), by, how });
         }
     }
 
     /// `retry`: runs what did not finish, from where it stopped (W1, W9).
-    pub(super) fn retry(&mut self, branch: Option<&str>) -> Result<Reply, Rejection> {
+    pub(super) fn retry(&mut self, branch: Option<&str>, who: &Who) -> Result<Reply, Rejection> {
         let branches = self.video.retryable(branch)?;
         let mut jobs = Vec::new();
         for name in &branches {
@@ -306,7 +315,8 @@ impl Draft {
                 .collect();
             for (job, attempt) in again {
                 jobs.push(job);
-                self.record(Event::JobRetried { job, attempt, not_before: self.now });
+                let (by, how) = (Some(who.by.clone()), Some(who.how));
+                self.record(Event::JobRetried { job, attempt, not_before: self.now, by, how });
             }
             self.settle(name, head);
         }

@@ -6,6 +6,7 @@ use messages::checkpoint::{Abandon, Approve, Edit, Fork, Pin, Regenerate, Reject
 use messages::command::{Code, Rejection, Via};
 use messages::event::{Event, Overrides};
 use messages::id::{ArtifactId, BranchName, CheckpointId, JobId, UserId};
+use messages::import::{Import, UploadKind};
 use messages::phase::Phase;
 use messages::query::{answer, artifact_link};
 use messages::spec::Spec;
@@ -248,14 +249,7 @@ impl Draft {
 
     /// `fork`
     pub(super) fn fork(&mut self, fork: &Fork, who: &Who) -> Result<Reply, Rejection> {
-        let original = self.video.checkpoint(fork.checkpoint_id)?;
-        if original.state == CheckpointState::Making {
-            return Err(Rejection::new(Code::NotPending, "its phase is not finished yet; wait for its checkpoint"));
-        }
-        let name = match fork.branch.as_deref() {
-            Some(name) => self.video.free_name(&branch_name(name)?)?,
-            None => self.video.automatic_name(&original.branch)?,
-        };
+        let name = self.video.fork_name(fork)?;
         let checkpoint_id = self.open_branch(fork.checkpoint_id, &name, who)?;
         let message = format!("`{name}` waits at the same point.");
         let answer = answer::Changed {
@@ -273,30 +267,18 @@ impl Draft {
 
     /// Where a change goes: into a checkpoint that waits, else into a pending sibling opened for it.
     fn changeable(&mut self, id: CheckpointId, who: &Who) -> Result<CheckpointId, Rejection> {
-        let checkpoint = self.video.checkpoint(id)?;
-        match checkpoint.state {
-            CheckpointState::Pending => Ok(id),
-            CheckpointState::Approved => {
-                let name = self.video.automatic_name(&checkpoint.branch)?;
-                self.open_branch(id, &name, who)
-            }
-            CheckpointState::Making => {
-                Err(Rejection::new(Code::NotPending, "its phase is not finished yet; wait for its checkpoint"))
-            }
-            CheckpointState::Abandoned { .. } => {
-                Err(Rejection::new(Code::NotPending, "it was abandoned; fork it to go on from it"))
-            }
+        match self.video.place_of_change(id)? {
+            Place::Here => Ok(id),
+            Place::NewBranch(name) => self.open_branch(id, &name, who),
         }
     }
 
     /// `edit`
     pub(super) fn edit(&mut self, edit: &Edit, who: &Who) -> Result<Reply, Rejection> {
         let named = self.video.checkpoint(edit.checkpoint_id)?;
-        let (phase, state) = (named.phase, named.state.clone());
-        if matches!(state, CheckpointState::Making | CheckpointState::Abandoned { .. }) {
-            // Neither takes a change: what is wrong with the change itself does not matter.
-            self.changeable(edit.checkpoint_id, who)?;
-        }
+        let phase = named.phase;
+        // Where no change is taken, what is wrong with the change itself does not matter.
+        self.video.place_of_change(edit.checkpoint_id)?;
         let Some(before) = self.video.spec(edit.checkpoint_id).cloned() else {
             return Err(Rejection::new(Code::WrongPhase, "there is no spec here"));
         };
@@ -307,27 +289,30 @@ impl Draft {
             return Err(Rejection::invalid(violations));
         }
         let id = self.changeable(edit.checkpoint_id, who)?;
-        let version = self.video.next_version(id, ArtifactKey::Spec);
+        let artifact = self.change_spec(id, after, who);
+        let answer = self.changed("The spec was changed.", edit.checkpoint_id, id, Some(artifact), None);
+        Ok(Reply::Answer { answer, first_command_id: None })
+    }
+
+    /// Records a spec as the next version of a waiting checkpoint's, and gives its id and number.
+    fn change_spec(&mut self, checkpoint_id: CheckpointId, spec: Spec, who: &Who) -> (ArtifactId, u32) {
+        let version = self.video.next_version(checkpoint_id, ArtifactKey::Spec);
+        let id = ArtifactId::derived(checkpoint_id, ArtifactKey::Spec, version);
+        let warnings = spec.warnings();
         let artifact = Artifact {
-            id: ArtifactId::derived(id, ArtifactKey::Spec, version),
-            checkpoint_id: id,
+            id,
+            checkpoint_id,
             key: ArtifactKey::Spec,
             version,
             metadata: Map::from_iter([("edited_by".to_owned(), Value::from(who.by.as_str()))]),
-            content: Content::Spec(Box::new(after.clone())),
+            content: Content::Spec(Box::new(spec)),
             job: None,
             created_at: self.now,
         };
-        self.record(Event::SpecEdited {
-            checkpoint_id: id,
-            artifact: artifact.clone(),
-            warnings: after.warnings(),
-            by: who.by.clone(),
-            how: who.how,
-        });
-        self.after_change(id);
-        let answer = self.changed("The spec was changed.", edit.checkpoint_id, id, Some((artifact.id, version)), None);
-        Ok(Reply::Answer { answer, first_command_id: None })
+        let (by, how) = (who.by.clone(), who.how);
+        self.record(Event::SpecEdited { checkpoint_id, artifact, warnings, by, how });
+        self.after_change(checkpoint_id);
+        (id, version)
     }
 
     /// `regenerate`
@@ -348,6 +333,7 @@ impl Draft {
             template: ask.template.clone(),
             creativity: ask.creativity,
             notes: ask.notes.clone(),
+            import: None,
         };
         let price = self.video.price_of(ask.checkpoint_id, key, &overrides);
         if let Some(budget) = self.video.settings.budget_usd
@@ -358,10 +344,45 @@ impl Draft {
             return Err(Rejection::new(Code::BudgetExceeded, reason));
         }
         let id = self.changeable(ask.checkpoint_id, who)?;
-        let job = self.order(id, key, overrides, Some(who.by.clone()));
+        let job = self.order(id, key, overrides, Some(who));
         let artifact = Some((ArtifactId::derived(id, key, job.version), job.version));
         let answer = self.changed(&format!("`{key}` is being made again."), ask.checkpoint_id, id, artifact, Some(job));
         Ok(Reply::Answer { answer, first_command_id: None })
+    }
+
+    /// `import`: an upload becomes the next version of a picture, a chunk or the music, once it is found to be fit.
+    pub(super) fn import(&mut self, import: &Import, who: &Who) -> Result<Reply, Rejection> {
+        let (named, key) = (self.video.checkpoint(import.checkpoint_id)?, import.artifact_key);
+        let kind = UploadKind::for_artifact(key).filter(|_| key.phase() == named.phase);
+        let Some(kind) = kind else {
+            let reason = format!("`{key}` cannot be uploaded at the {} phase", named.phase.name());
+            return Err(Rejection::new(Code::WrongPhase, reason));
+        };
+        // Music may be brought to a film that has none.
+        let replaceable = named.expected.contains(&key) || kind == UploadKind::Music;
+        if !replaceable {
+            return Err(Rejection::new(Code::UnknownArtifact, format!("this checkpoint has no `{key}`")));
+        }
+        check_upload(kind, import)?;
+        let id = self.changeable(import.checkpoint_id, who)?;
+        let upload = import.upload.object(&self.video.user, self.video.id);
+        let job = self.order(id, key, Overrides { import: Some(upload), ..Overrides::default() }, Some(who));
+        if kind == UploadKind::Music {
+            self.switch_music_on(id, who);
+        }
+        let artifact = Some((ArtifactId::derived(id, key, job.version), job.version));
+        let message = format!("The upload is being made into `{key}`.");
+        let answer = self.changed(&message, import.checkpoint_id, id, artifact, Some(job));
+        Ok(Reply::Answer { answer, first_command_id: None })
+    }
+
+    /// Whoever brings music wants to hear it.
+    fn switch_music_on(&mut self, checkpoint_id: CheckpointId, who: &Who) {
+        if let Some(silent) = self.video.spec(checkpoint_id).filter(|spec| !spec.audio.music) {
+            let mut spec = silent.clone();
+            spec.audio.music = true;
+            self.change_spec(checkpoint_id, spec, who);
+        }
     }
 
     /// Orders one more version of an artifact.
@@ -370,11 +391,12 @@ impl Draft {
         checkpoint_id: CheckpointId,
         key: ArtifactKey,
         overrides: Overrides,
-        by: Option<UserId>,
+        who: Option<&Who>,
     ) -> JobId {
         let version = self.video.next_version(checkpoint_id, key);
         let job = JobId { checkpoint: checkpoint_id, artifact: key, version };
-        self.record(Event::ArtifactOrdered { checkpoint_id, key, version, job, overrides, by });
+        let (by, how) = (who.map(|who| who.by.clone()), who.map(|who| who.how));
+        self.record(Event::ArtifactOrdered { checkpoint_id, key, version, job, overrides, by, how });
         job
     }
 
@@ -537,7 +559,42 @@ impl Draft {
     }
 }
 
+/// Where a change of a checkpoint goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Into it.
+    Here,
+    /// Into a pending sibling on a new branch of that name.
+    NewBranch(BranchName),
+}
+
 impl Video {
+    /// The rule for changes, one for commands and for lists of what is allowed: into a checkpoint that waits, else, when
+    /// it was approved, into a sibling that is opened for the change.
+    pub(super) fn place_of_change(&self, id: CheckpointId) -> Result<Place, Rejection> {
+        let checkpoint = self.checkpoint(id)?;
+        match checkpoint.state {
+            CheckpointState::Pending => Ok(Place::Here),
+            CheckpointState::Approved => self.automatic_name(&checkpoint.branch).map(Place::NewBranch),
+            CheckpointState::Making | CheckpointState::Abandoned { .. } => {
+                self.waiting(checkpoint)?;
+                Ok(Place::Here)
+            }
+        }
+    }
+
+    /// The rule for forks: the name of the branch that one opens.
+    pub(super) fn fork_name(&self, fork: &Fork) -> Result<BranchName, Rejection> {
+        let original = self.checkpoint(fork.checkpoint_id)?;
+        if original.state == CheckpointState::Making {
+            self.waiting(original)?;
+        }
+        match fork.branch.as_deref() {
+            Some(name) => self.free_name(&branch_name(name)?),
+            None => self.automatic_name(&original.branch),
+        }
+    }
+
     /// Refuses what only a waiting checkpoint can take.
     pub(super) fn waiting(&self, checkpoint: &Checkpoint) -> Result<(), Rejection> {
         let reason = match checkpoint.state {
@@ -589,6 +646,18 @@ impl Video {
         }
         if found.is_empty() { Ok(()) } else { Err(Rejection::invalid(found)) }
     }
+}
+
+fn check_upload(kind: UploadKind, import: &Import) -> Result<(), Rejection> {
+    let mut found = Vec::new();
+    if !kind.media_types().contains(&import.upload.media_type) {
+        let known: Vec<_> = kind.media_types().iter().map(|known| known.content_type()).collect();
+        found.push(Violation::new("upload.media_type", format!("must be one of {}", known.join(", "))));
+    }
+    if import.upload.size == 0 || import.upload.size > kind.max_bytes() {
+        found.push(Violation::new("upload.size", format!("must be 1 to {} bytes", kind.max_bytes())));
+    }
+    if found.is_empty() { Ok(()) } else { Err(Rejection::invalid(found)) }
 }
 
 fn branch_name(name: &str) -> Result<BranchName, Rejection> {

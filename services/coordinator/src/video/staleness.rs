@@ -53,7 +53,8 @@ impl Video {
     fn basis_of(&self, artifact: ArtifactId) -> Option<Digest> {
         let artifact = self.artifacts.get(&artifact)?;
         // A last frame was made by its chunk's job.
-        self.jobs.get(&artifact.job?).map(|job| job.basis)
+        let job = self.jobs.get(&artifact.job?)?;
+        job.overrides.import.is_none().then_some(job.basis)
     }
 
     /// The selected artifacts of a checkpoint's own phase that no longer fit what they were made from.

@@ -366,7 +366,7 @@ fn a_claim_whose_worker_died_before_submitting_waits_for_a_person() {
     stage.claim(job, 1);
     stage.now += TimeDelta::seconds(31);
     assert_eq!(stage.claim(job, 2), Reply::Claim(ClaimReply::Refused(NotWanted::Superseded)));
-    assert_eq!(stage.video().branches[&BranchName::main()].state, BranchState::BlockedUnknown);
+    assert_eq!(stage.video().branch_views()[0].state, messages::query::BranchState::BlockedUnknown);
     let ask = |decision: &str| json!({"job": job, "decision": decision});
     assert_eq!(stage.ask("resolve", ask("collect")).expect_err("nothing to collect").code, Code::NotSupported);
     stage.ask("resolve", ask("pay_again")).expect("a person decides");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use messages::artifact::{Artifact, ArtifactKey, Content};
-use messages::checkpoint::Approve;
+use messages::checkpoint::{Approve, Fork};
 use messages::command::{Code, Rejection};
 use messages::id::{BranchName, CheckpointId};
 use messages::money::Usd;
@@ -35,7 +35,7 @@ impl Video {
             status: self.status(),
             progress: branch.map_or(0.0, |branch| rounded(branch.progress)),
             current_phase: phase.map(|phase| phase.name().to_owned()).unwrap_or_default(),
-            error: branch.and_then(error),
+            error: branch.and_then(|branch| self.error(branch)),
             storyboard_urls: links(|key| matches!(key, ArtifactKey::Beat(_))),
             current_chunk_index: total_chunks.map(|_| chunks.len() as u32),
             chunk_urls: chunks,
@@ -78,7 +78,7 @@ impl Video {
             head.is_some_and(|head| matches!(head.state, CheckpointState::Abandoned { .. }))
         };
         match branch.state {
-            BranchState::Running | BranchState::BlockedUnknown => false,
+            BranchState::Running => false,
             BranchState::Paused | BranchState::BlockedBudget => abandoned(),
             BranchState::Failed { .. } | BranchState::Cancelled | BranchState::Complete => true,
         }
@@ -87,7 +87,7 @@ impl Video {
     fn branch_status(&self, branch: &Branch) -> VideoStatus {
         let Some(head) = self.checkpoints.get(&branch.head) else { return VideoStatus::Queued };
         match branch.state {
-            BranchState::Running | BranchState::BlockedUnknown => VideoStatus::running(head.phase),
+            BranchState::Running => VideoStatus::running(head.phase),
             BranchState::Paused | BranchState::BlockedBudget => VideoStatus::paused(head.phase),
             BranchState::Failed { .. } => VideoStatus::Failed,
             BranchState::Cancelled => VideoStatus::Cancelled,
@@ -221,10 +221,10 @@ impl Video {
             phase_number: head.map_or(messages::phase::Phase::Planning, |head| head.phase),
             status: self.branch_status(branch),
             state: match branch.state {
+                BranchState::Running if self.has_unknown(branch.head) => query::BranchState::BlockedUnknown,
                 BranchState::Running => query::BranchState::Running,
                 BranchState::Paused => query::BranchState::Paused,
                 BranchState::BlockedBudget => query::BranchState::BlockedBudget,
-                BranchState::BlockedUnknown => query::BranchState::BlockedUnknown,
                 BranchState::Failed { .. } => query::BranchState::Failed,
                 BranchState::Cancelled => query::BranchState::Cancelled,
                 BranchState::Complete => query::BranchState::Complete,
@@ -232,13 +232,27 @@ impl Video {
             can_continue: self.can_continue(branch.head),
             progress: rounded(branch.progress),
             running_jobs,
-            error: error(branch),
+            error: self.error(branch),
             spent_usd: own + shared_usd,
             shared_usd,
             allowed: vec![
                 allowed("retry", self.retryable(Some(name.as_str())).map(drop)),
                 allowed("cancel", self.cancellable(Some(name.as_str())).map(drop)),
             ],
+        }
+    }
+
+    fn error(&self, branch: &Branch) -> Option<String> {
+        match &branch.state {
+            BranchState::Failed { reason } => Some(reason.clone()),
+            BranchState::Running if self.has_unknown(branch.head) => {
+                Some("the fate of a paid job is unknown; resolve it".to_owned())
+            }
+            BranchState::Running
+            | BranchState::Paused
+            | BranchState::BlockedBudget
+            | BranchState::Cancelled
+            | BranchState::Complete => None,
         }
     }
 
@@ -258,19 +272,13 @@ impl Video {
     /// What may be done at a checkpoint now, and why not.
     fn allowed_at(&self, id: CheckpointId) -> Vec<Allowed> {
         let Some(checkpoint) = self.checkpoints.get(&id) else { return Vec::new() };
-        let changeable = match checkpoint.state {
-            CheckpointState::Pending | CheckpointState::Approved => Ok(()),
-            CheckpointState::Making | CheckpointState::Abandoned { .. } => self.waiting(checkpoint),
-        };
-        let forkable = match checkpoint.state {
-            CheckpointState::Making => self.waiting(checkpoint),
-            CheckpointState::Pending | CheckpointState::Approved | CheckpointState::Abandoned { .. } => Ok(()),
-        };
+        let changeable = self.place_of_change(id).map(drop);
         vec![
             allowed("approve", self.way_of(&plain_approval(id)).map(drop)),
-            allowed("fork", forkable),
+            allowed("fork", self.fork_name(&Fork { checkpoint_id: id, branch: None }).map(drop)),
             allowed("edit", changeable.clone()),
             allowed("regenerate", changeable.clone()),
+            allowed("import", changeable.clone()),
             allowed("select", changeable.clone()),
             allowed("take", changeable),
             allowed("reject", self.waiting(checkpoint)),
@@ -351,18 +359,6 @@ fn status_of(checkpoint: &Checkpoint) -> Option<&'static str> {
         CheckpointState::Pending => Some("pending"),
         CheckpointState::Approved => Some("approved"),
         CheckpointState::Abandoned { .. } => Some("abandoned"),
-    }
-}
-
-fn error(branch: &Branch) -> Option<String> {
-    match &branch.state {
-        BranchState::Failed { reason } => Some(reason.clone()),
-        BranchState::BlockedUnknown => Some("the fate of a paid job is unknown; resolve it".to_owned()),
-        BranchState::Running
-        | BranchState::Paused
-        | BranchState::BlockedBudget
-        | BranchState::Cancelled
-        | BranchState::Complete => None,
     }
 }
 
