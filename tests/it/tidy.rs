@@ -127,7 +127,8 @@ fn sources(folder: &str) -> Vec<PathBuf> {
     let own = |file: &PathBuf| {
         let inside = file.strip_prefix(root()).unwrap_or(file);
         let test = inside.components().any(|part| ["tests", "examples"].iter().any(|name| part.as_os_str() == *name));
-        !test && !["tests.rs", "history.rs", "stage.rs"].iter().any(|name| file.ends_with(name))
+        !test
+            && !["tests.rs", "history.rs", "stage.rs", "table.rs", "lessons.rs"].iter().any(|name| file.ends_with(name))
     };
     found.retain(own);
     found

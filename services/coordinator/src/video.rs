@@ -48,7 +48,11 @@ pub mod work;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod lessons;
+#[cfg(test)]
 mod stage;
+#[cfg(test)]
+mod table;
 #[cfg(test)]
 mod tests;
 

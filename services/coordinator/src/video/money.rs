@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use messages::checkpoint::{Decision, Resolve};
 use messages::command::{Code, Rejection};
-use messages::event::Event;
+use messages::event::{Event, Overrides};
 use messages::id::JobId;
 use messages::job::{Claim, ClaimReply, FailureKind, NotWanted, Report, Submitted};
 use messages::money::Usd;
 use messages::query::answer;
 
 use super::review::Who;
-use super::{Draft, JobState, Reply, Video, json};
+use super::{BranchState, CheckpointState, Draft, JobState, Reply, Video, json};
 
 /// A holder that was not heard of for so long is taken to be dead.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -24,6 +24,22 @@ impl Video {
     fn reserved(&self) -> Usd {
         let running = self.jobs.values().filter(|job| matches!(job.state, JobState::Planned | JobState::Unknown));
         running.filter_map(|job| Some(job.claim.as_ref()?.price)).sum()
+    }
+
+    /// What was ordered and is not booked yet: the rest of every running phase, and what is being made again.
+    pub(super) fn ordered(&self) -> Usd {
+        let none = Overrides::default();
+        let running = self.branches.values().filter(|branch| branch.state == BranchState::Running);
+        let phases = running.flat_map(|branch| {
+            let expected = self.checkpoints.get(&branch.head).map(|head| head.expected.as_slice()).unwrap_or_default();
+            expected.iter().filter(|key| !self.is_made(branch.head, **key)).map(move |key| (branch.head, *key))
+        });
+        let phases = phases.map(|(checkpoint, key)| self.price_of(checkpoint, key, &none));
+        let waits =
+            |id: &JobId| self.checkpoints.get(&id.checkpoint).is_some_and(|c| c.state != CheckpointState::Making);
+        let orders = self.jobs.iter().filter(|(id, job)| job.state == JobState::Planned && waits(id));
+        let orders = orders.map(|(id, job)| self.price_of(id.checkpoint, id.artifact, &job.overrides));
+        phases.chain(orders).sum()
     }
 }
 

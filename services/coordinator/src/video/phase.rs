@@ -7,6 +7,7 @@ use messages::command::{Code, Rejection, Via};
 use messages::event::Event;
 use messages::id::{ArtifactId, BranchName, CheckpointId, JobId};
 use messages::job::{Done, Failed, FailureKind, NotWanted, Report};
+use messages::money::Usd;
 use messages::phase::Phase;
 use messages::query::answer;
 use messages::spec::rounded_duration;
@@ -383,7 +384,7 @@ impl Draft {
     pub(super) fn go_on_by_policy(&mut self, checkpoint_id: CheckpointId) {
         let Some(checkpoint) = self.video.checkpoints.get(&checkpoint_id) else { return };
         let estimate_usd = self.video.estimate_next(checkpoint_id);
-        let total = self.video.spent() + estimate_usd;
+        let total = self.video.spent() + self.video.ordered() + estimate_usd;
         let (branch, phase) = (checkpoint.branch.clone(), checkpoint.phase);
         let waits = checkpoint.state == CheckpointState::Pending
             && self.video.in_flight(checkpoint_id).next().is_none()
@@ -391,7 +392,8 @@ impl Draft {
         if !waits || !self.video.settings.auto_continue.approves(phase, total) {
             return;
         }
-        if let Some(budget_usd) = self.video.settings.budget_usd.filter(|budget| total > *budget) {
+        let passes = |budget: &Usd| estimate_usd > Usd::ZERO && total > *budget;
+        if let Some(budget_usd) = self.video.settings.budget_usd.filter(passes) {
             let blocked = self.video.branches.get(&branch).is_some_and(|b| b.state == BranchState::BlockedBudget);
             if !blocked {
                 self.record(Event::BudgetExceeded { branch, checkpoint_id, estimate_usd, budget_usd });

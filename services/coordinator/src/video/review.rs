@@ -7,6 +7,7 @@ use messages::command::{Code, Rejection, Via};
 use messages::event::{Event, Overrides};
 use messages::id::{ArtifactId, BranchName, CheckpointId, JobId, UserId};
 use messages::import::{Import, UploadKind};
+use messages::money::Usd;
 use messages::phase::Phase;
 use messages::query::{answer, artifact_link};
 use messages::spec::Spec;
@@ -104,7 +105,8 @@ impl Video {
         let before = |approval: &&Approval| match (approve.digest, &elsewhere) {
             (_, Some(name)) => approval.answer.branch_name == *name,
             (Some(digest), None) => digest != current && approval.digest == digest,
-            (None, None) => name.is_none() && (!edited || approval.digest == current),
+            // Made again, the change is the same change; undone by its approval, it is what was meant.
+            (None, None) => name.is_none() && edited == (approval.digest == current),
         };
         if let Some(approval) = checkpoint.approved_away.iter().rev().find(before) {
             return Ok(Way::Again(approval.clone()));
@@ -121,8 +123,7 @@ impl Video {
         }
         let stale = self.stale(id);
         if !stale.is_empty() && !approve.accept_stale {
-            let price =
-                stale.iter().map(|key| self.price_of(id, *key, &Overrides::default())).sum::<messages::money::Usd>();
+            let price = stale.iter().map(|key| self.price_of(id, *key, &Overrides::default())).sum::<Usd>();
             let names: Vec<_> = stale.iter().map(ToString::to_string).collect();
             let reason = format!(
                 "{} no longer fit what they were made from; make them again ({price}) or approve with accept_stale",
@@ -152,12 +153,19 @@ impl Video {
     }
 
     fn affordable(&self, id: CheckpointId) -> Result<(), Rejection> {
-        let (estimate, spent) = (self.estimate_next(id), self.spent());
+        self.within_budget("going on", self.estimate_next(id))
+    }
+
+    /// The rule for budgets: what is spent, what was ordered and is not booked yet, and what is asked for stay within it.
+    fn within_budget(&self, what: &str, price: Usd) -> Result<(), Rejection> {
+        let (spent, ordered) = (self.spent(), self.ordered());
         match self.settings.budget_usd {
-            Some(budget) if spent + estimate > budget => Err(Rejection::new(
+            // What costs nothing is never too expensive.
+            Some(budget) if price > Usd::ZERO && spent + ordered + price > budget => Err(Rejection::new(
                 Code::BudgetExceeded,
                 format!(
-                    "going on costs {estimate}, {spent} is spent, the budget is {budget}; raise it and approve again"
+                    "{what} costs {price}; {spent} is spent, {ordered} ordered, the budget is {budget}: raise it and \
+                     ask again"
                 ),
             )),
             Some(_) | None => Ok(()),
@@ -277,7 +285,6 @@ impl Draft {
     pub(super) fn edit(&mut self, edit: &Edit, who: &Who) -> Result<Reply, Rejection> {
         let named = self.video.checkpoint(edit.checkpoint_id)?;
         let phase = named.phase;
-        // Where no change is taken, what is wrong with the change itself does not matter.
         self.video.place_of_change(edit.checkpoint_id)?;
         let Some(before) = self.video.spec(edit.checkpoint_id).cloned() else {
             return Err(Rejection::new(Code::WrongPhase, "there is no spec here"));
@@ -317,12 +324,13 @@ impl Draft {
 
     /// `regenerate`
     pub(super) fn regenerate(&mut self, ask: &Regenerate, who: &Who) -> Result<Reply, Rejection> {
+        self.video.place_of_change(ask.checkpoint_id)?;
         let (named, key) = (self.video.checkpoint(ask.checkpoint_id)?, ask.artifact_key);
         if key.phase() != named.phase || matches!(key, ArtifactKey::ChunkLastFrame(_)) {
             let reason = format!("`{key}` is not made at the {} phase", named.phase.name());
             return Err(Rejection::new(Code::WrongPhase, reason));
         }
-        if !named.selection.contains_key(&key) && named.state != CheckpointState::Making {
+        if !named.selection.contains_key(&key) {
             return Err(Rejection::new(Code::UnknownArtifact, format!("this checkpoint has no `{key}`")));
         }
         self.video.check_overrides(ask)?;
@@ -335,14 +343,7 @@ impl Draft {
             notes: ask.notes.clone(),
             import: None,
         };
-        let price = self.video.price_of(ask.checkpoint_id, key, &overrides);
-        if let Some(budget) = self.video.settings.budget_usd
-            && self.video.spent() + price > budget
-        {
-            let reason =
-                format!("making it again costs {price}, {} is spent, the budget is {budget}", self.video.spent());
-            return Err(Rejection::new(Code::BudgetExceeded, reason));
-        }
+        self.video.within_budget("making it again", self.video.price_of(ask.checkpoint_id, key, &overrides))?;
         let id = self.changeable(ask.checkpoint_id, who)?;
         let job = self.order(id, key, overrides, Some(who));
         let artifact = Some((ArtifactId::derived(id, key, job.version), job.version));
@@ -352,6 +353,7 @@ impl Draft {
 
     /// `import`: an upload becomes the next version of a picture, a chunk or the music, once it is found to be fit.
     pub(super) fn import(&mut self, import: &Import, who: &Who) -> Result<Reply, Rejection> {
+        self.video.place_of_change(import.checkpoint_id)?;
         let (named, key) = (self.video.checkpoint(import.checkpoint_id)?, import.artifact_key);
         let kind = UploadKind::for_artifact(key).filter(|_| key.phase() == named.phase);
         let Some(kind) = kind else {
@@ -418,6 +420,7 @@ impl Draft {
 
     /// `select`
     pub(super) fn select(&mut self, select: &Select, who: &Who) -> Result<Reply, Rejection> {
+        self.video.place_of_change(select.checkpoint_id)?;
         let (named, key) = (self.video.checkpoint(select.checkpoint_id)?, select.artifact_key);
         let versions = named.versions.get(&key).map(Vec::as_slice).unwrap_or_default();
         let numbered = |id: &&ArtifactId| self.video.artifacts.get(id).is_some_and(|a| a.version == select.version);
@@ -438,8 +441,8 @@ impl Draft {
 
     /// `take`
     pub(super) fn take(&mut self, take: &Take, who: &Who) -> Result<Reply, Rejection> {
+        self.video.place_of_change(take.checkpoint_id)?;
         let (key, from) = (take.artifact_key, self.video.checkpoint(take.from_checkpoint)?);
-        self.video.checkpoint(take.checkpoint_id)?;
         let Some(artifact_id) = from.selection.get(&key).copied() else {
             return Err(Rejection::new(Code::UnknownArtifact, format!("`{}` has no `{key}`", take.from_checkpoint)));
         };
@@ -570,7 +573,8 @@ pub(super) enum Place {
 
 impl Video {
     /// The rule for changes, one for commands and for lists of what is allowed: into a checkpoint that waits, else, when
-    /// it was approved, into a sibling that is opened for the change.
+    /// it was approved, into a sibling that is opened for the change. It is asked first: where no change is taken, what is
+    /// wrong with the change itself does not matter.
     pub(super) fn place_of_change(&self, id: CheckpointId) -> Result<Place, Rejection> {
         let checkpoint = self.checkpoint(id)?;
         match checkpoint.state {
