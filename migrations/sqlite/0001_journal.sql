@@ -35,7 +35,8 @@ create table event (
     primary key (video_id, seq)
 ) strict, without rowid;
 
--- How each command ended, so that a repeat gets the first outcome.
+-- How each command ended, so that a repeat gets the first outcome. An id counts for whoever sent it: nobody can use up
+-- an id of somebody else's, or hear its answer.
 create table command (
     video_id text not null,
     command_id text not null,
@@ -45,10 +46,13 @@ create table command (
     outcome text not null,
     -- Whether the outcome has left for NATS.
     sent integer not null default 0,
-    primary key (video_id, command_id)
+    -- Whether there was no such video: such rows are forgotten when their command has left the stream.
+    in_vain integer not null default 0,
+    primary key (video_id, user_id, command_id)
 ) strict, without rowid;
 
 create index command_unsent on command (partition) where sent = 0;
+create index command_in_vain on command (recorded_at) where in_vain = 1;
 
 -- Jobs that run or wait to run; a row goes when its job ends.
 create table job (
@@ -67,6 +71,7 @@ create table job (
 ) strict, without rowid;
 
 create index job_by_partition on job (partition, not_before);
+create index job_by_video on job (video_id);
 
 -- Which video an artifact's link belongs to.
 create table artifact (

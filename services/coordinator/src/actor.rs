@@ -2,21 +2,21 @@
 //!
 //! An actor is a struct, a loop and a closed list of what can wake it. Its mailbox is fed in stream order; what cannot be
 //! recorded yet is tried again in place and holds back only what follows for the same video. An actor that hears nothing
-//! for a while leaves memory: a paused video costs rows.
+//! for a while leaves memory: a paused video costs rows. A step that panics is a fault of ours: it ends as a refusal or as
+//! a failed job, is set aside with its story, and the loop goes on.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 use messages::command::{Code, Command, Rejection, Via};
 use messages::event::{CommandOutcome, Event, Recorded};
 use messages::id::{CommandId, JobId, UserId, VideoId};
-use messages::job::{self, DeadLetter, NotWanted};
+use messages::job::{self, ClaimReply, Failed, FailureKind, NotWanted};
 use messages::subject::Partition;
 use messages::{codec, subject};
 use runtime::clock::Clock;
@@ -25,11 +25,11 @@ use tracing::Instrument as _;
 
 use crate::committer::Committer;
 use crate::dispatcher::Dispatcher;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, dead_letter};
 use crate::position::Positions;
-use crate::store::{Append, Appended, PlannedJob, Store, StoreError, Unpublished, VideoRow};
+use crate::store::{Append, Appended, PlannedJob, Position, Store, StoreError, Unpublished, VideoRow};
 use crate::video::{Decision, Input, JobState, Reply, Setup, Video};
-use crate::wire::{Outgoing, Wire};
+use crate::wire::Wire;
 
 /// How long an actor stays in memory without hearing anything.
 const IDLE: Duration = Duration::from_secs(20);
@@ -79,8 +79,8 @@ pub struct CommandMail {
     pub verb: String,
     /// The body.
     pub body: Bytes,
-    /// Where it stands in the stream.
-    pub sequence: u64,
+    /// Where it stands in the stream, and in which stream.
+    pub at: Position,
     /// When it was stored, if that was before this reading began: then it may have been decided before a crash.
     pub stored_before: Option<DateTime<Utc>>,
 }
@@ -121,8 +121,14 @@ impl Actors {
         // The receiver is in hand, so the first mail cannot be lost.
         let _ = mailbox.send(mail);
         mailboxes.insert(video, mailbox);
-        let actor =
-            Actor { video, state: None, mails, actors: Arc::clone(self), around: Arc::clone(&self.surroundings) };
+        let actor = Actor {
+            video,
+            state: None,
+            unsure: false,
+            mails,
+            actors: Arc::clone(self),
+            around: Arc::clone(&self.surroundings),
+        };
         let span = tracing::info_span!("video", video.id = %video);
         tokio::spawn(actor.run().instrument(span));
     }
@@ -147,13 +153,15 @@ impl Actors {
 #[derive(Debug)]
 struct Known {
     video: Option<Video>,
-    outcomes: HashMap<CommandId, CommandOutcome>,
+    outcomes: HashMap<(UserId, CommandId), CommandOutcome>,
 }
 
 struct Actor {
     video: VideoId,
     /// None until it is loaded, and again after somebody else recorded something.
     state: Option<Known>,
+    /// Whether something may be recorded that was never handed on: the fence was lost, perhaps to ourselves.
+    unsure: bool,
     mails: mpsc::UnboundedReceiver<Mail>,
     actors: Arc<Actors>,
     around: Arc<Surroundings>,
@@ -161,130 +169,213 @@ struct Actor {
 
 impl Actor {
     async fn run(mut self) {
+        let clock = Arc::clone(&self.around.clock);
         loop {
-            match tokio::time::timeout(IDLE, self.mails.recv()).await {
-                Ok(Some(Mail::Command(mail))) => self.command(mail).await,
-                Ok(Some(Mail::Report(mail))) => self.report(mail).await,
-                Ok(None) => return,
-                Err(_) if self.actors.leave(self.video, &self.mails) => return,
-                Err(_) => {}
+            match clock.within(IDLE, self.mails.recv()).await {
+                Some(Some(Mail::Command(mail))) => self.command(mail).await,
+                Some(Some(Mail::Report(mail))) => self.report(mail).await,
+                Some(None) => return,
+                None => {
+                    self.make_sure().await;
+                    if self.actors.leave(self.video, &self.mails) {
+                        return;
+                    }
+                }
             }
         }
     }
 
     async fn command(&mut self, mail: CommandMail) {
-        let (user, video) = (mail.user.clone(), self.video);
-        let CommandMail { id, via, verb, body, sequence, stored_before, .. } = mail;
-        let parsed = Command::parse(&verb, &body);
+        if let Err(reason) = contained(self.answer(&mail)).await {
+            self.forget();
+            self.fault(&mail.verb, &mail.body, &reason).await;
+            self.refuse_for_good(&mail).await;
+        }
+        self.around.positions.recorded(Partition::of(self.video), mail.at);
+    }
+
+    /// Decides a command and records its outcome, or gives the reason why we cannot.
+    async fn answer(&mut self, mail: &CommandMail) -> Result<(), String> {
+        let CommandMail { id, user, via, verb, body, stored_before, .. } = mail;
+        let parsed = Command::parse(verb, body);
+        let name = (user.clone(), id.clone());
         let mut patience = Patience::default();
+        let mut tried = false;
         loop {
-            if let Some(outcome) = self.known().await.outcomes.get(&id).cloned() {
+            if let Some(outcome) = self.known().await.outcomes.get(&name).cloned() {
                 // What was stored before the outcome is not asked again, only read again: its sender is told from the
-                // journal, once.
-                if stored_before.is_none_or(|stored| stored > outcome.time()) {
-                    self.around.outbox.publish_once(&user, &video.to_string(), &outcome);
+                // journal, once. So is one whose outcome we recorded just now without learning of it.
+                if !tried && stored_before.is_none_or(|stored| stored > outcome.time()) {
+                    self.around.outbox.publish_once(user, &self.video.to_string(), &outcome);
                 }
-                break;
+                return Ok(());
             }
             let now = self.around.clock.now();
             let decision = match &parsed {
                 Ok(command) => {
                     let command = Box::new(command.clone());
-                    self.decide(Input::Command { id: id.clone(), user: user.clone(), via, command }, now).await
+                    self.decide(&Input::Command { id: id.clone(), user: user.clone(), via: *via, command }, now).await
                 }
                 Err(rejection) => self.refuse(rejection.clone()).await,
             };
-            let (decision, outcome) = match (outcome_of(&decision.reply, &id, now), self.jobs_of(&decision, now)) {
-                (Some(outcome), Ok(jobs)) => ((decision, jobs), outcome),
-                (None, _) => {
-                    self.fault(&verb, &body, "a command was answered as if it were a report").await;
-                    break;
+            let outcome = outcome_of(&decision.reply, id, now).ok_or("it was answered as if it were a report")?;
+            let jobs = self.jobs_of(&decision, now)?;
+            match self.record((decision, jobs), Some(outcome), user).await {
+                Ok(Appended::Committed) => return Ok(()),
+                Ok(Appended::Lost) => self.forget(),
+                Err(error) => {
+                    self.forget();
+                    patience.lose(&error, self.around.clock.as_ref()).await;
                 }
-                (_, Err(reason)) => {
-                    self.fault(&verb, &body, &reason).await;
-                    let refusal = self.refuse(internal()).await;
-                    let outcome = rejected(&id, internal(), now);
-                    ((refusal, Jobs::default()), outcome)
-                }
-            };
-            match self.record(decision, Some(outcome), &user).await {
-                Ok(Appended::Committed) => break,
-                Ok(Appended::Lost) => self.state = None,
-                Err(error) => patience.lose(&error).await,
+            }
+            tried = true;
+        }
+    }
+
+    /// Records that a command is refused for a fault of ours, without looking at its video.
+    async fn refuse_for_good(&mut self, mail: &CommandMail) {
+        let mut patience = Patience::default();
+        loop {
+            let outcome = rejected(&mail.id, internal(), self.around.clock.now());
+            let nothing = Decision { events: Vec::new(), video: None, reply: Reply::Rejected(internal()) };
+            match self.record((nothing, Jobs::default()), Some(outcome), &mail.user).await {
+                Ok(_) => return,
+                Err(error) => patience.lose(&error, self.around.clock.as_ref()).await,
             }
         }
-        self.around.positions.recorded(Partition::of(video), sequence);
     }
 
     async fn report(&mut self, mail: ReportMail) {
         let ReportMail { input, reply } = mail;
-        let mut patience = Patience::default();
-        let answer = loop {
-            // A worker that has given up waiting asks again; its report is recorded then.
-            if reply.is_closed() {
-                return;
+        let answer = match contained(self.take(&input, || reply.is_closed())).await {
+            Ok(answer) => answer,
+            Err(reason) => {
+                self.forget();
+                self.fault("report", format!("{input:?}").as_bytes(), &reason).await;
+                self.give_up(&input).await
             }
+        };
+        // Whoever asked may be gone by now; what is recorded is recorded. A worker that has given up waiting asks again.
+        if let Some(answer) = answer {
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Decides a report and records what it means, or gives the reason why we cannot; no answer when nobody waits for it
+    /// any more.
+    async fn take(&mut self, input: &Input, gone: impl Fn() -> bool) -> Result<Option<Reply>, String> {
+        let mut patience = Patience::default();
+        while !gone() {
             let now = self.around.clock.now();
-            let decision = self.decide(input.clone(), now).await;
+            let decision = self.decide(input, now).await;
             let answer = match &decision.reply {
                 Reply::Recorded => Reply::Recorded,
                 Reply::NotWanted(why) => Reply::NotWanted(*why),
                 Reply::Claim(reply) => Reply::Claim(reply.clone()),
-                // A fault of ours was set aside; the worker must not make it again and again.
-                Reply::Answer { .. } | Reply::Rejected(_) => break Reply::NotWanted(NotWanted::UnknownJob),
-            };
-            if decision.events.is_empty() {
-                break answer;
-            }
-            let jobs = match self.jobs_of(&decision, now) {
-                Ok(jobs) => jobs,
-                Err(reason) => {
-                    self.fault("report", &[], &reason).await;
-                    break Reply::NotWanted(NotWanted::UnknownJob);
+                Reply::Answer { .. } | Reply::Rejected(_) => {
+                    return Err("it was answered as if it were a command".into());
                 }
             };
+            if decision.events.is_empty() {
+                return Ok(Some(answer));
+            }
+            let jobs = self.jobs_of(&decision, now)?;
             let owner = decision.video.as_ref().map(|video| video.user.clone()).unwrap_or_else(UserId::local);
             match self.record((decision, jobs), None, &owner).await {
-                Ok(Appended::Committed) => break answer,
-                Ok(Appended::Lost) => self.state = None,
-                Err(error) => patience.lose(&error).await,
+                Ok(Appended::Committed) => return Ok(Some(answer)),
+                Ok(Appended::Lost) => self.forget(),
+                Err(error) => {
+                    self.forget();
+                    patience.lose(&error, self.around.clock.as_ref()).await;
+                }
             }
+        }
+        Ok(None)
+    }
+
+    /// Ends the job of a report that we cannot decide, so that a person sees it and nobody sends it again and again.
+    async fn give_up(&mut self, input: &Input) -> Option<Reply> {
+        let failed = Failed { kind: FailureKind::GiveUp, reason: internal().reason, retry_after_s: None };
+        let (failed, answer) = match input {
+            Input::Done(report) => (report.with(report.attempt, failed), Reply::NotWanted(NotWanted::UnknownJob)),
+            Input::Failed(report) => (report.with(report.attempt, failed), Reply::NotWanted(NotWanted::UnknownJob)),
+            Input::Submitted(report) => (report.with(report.attempt, failed), Reply::NotWanted(NotWanted::UnknownJob)),
+            Input::Claim(report) => {
+                let refused = ClaimReply::Refused(NotWanted::UnknownJob);
+                (report.with(report.attempt, failed), Reply::Claim(refused))
+            }
+            Input::Command { .. } => return None,
         };
-        // Whoever asked may be gone by now; what is recorded is recorded.
-        let _ = reply.send(answer);
+        let (job, user) = (failed.job, failed.user.clone());
+        if let Err(reason) = contained(self.take(&Input::Failed(failed), || false)).await {
+            self.forget();
+            self.fault("report", &[], &reason).await;
+            // The video cannot even take a failure: only its row goes.
+            let nothing = Decision { events: Vec::new(), video: None, reply: Reply::Recorded };
+            let ended = Jobs { ended: vec![job], ..Jobs::default() };
+            if let Err(error) = self.record((nothing, ended), None, &user).await {
+                tracing::warn!(error = %error, job.id = %job, "a job that cannot be decided stays planned");
+            }
+        }
+        Some(answer)
     }
 
     /// What the journal says, read when it is not known.
     async fn known(&mut self) -> &mut Known {
         let mut patience = Patience::default();
         while self.state.is_none() {
-            match self.around.store.load(self.video).await {
-                Ok(loaded) => {
-                    let catalogue = loaded.catalogue;
-                    let video = catalogue.and_then(|catalogue| Video::replay(self.video, &loaded.journal, catalogue));
-                    self.state = Some(Known { video, outcomes: loaded.outcomes });
-                }
-                Err(error) => patience.lose(&error).await,
+            match self.load().await {
+                Ok(known) => self.state = Some(known),
+                Err(error) => patience.lose(&error, self.around.clock.as_ref()).await,
             }
         }
         // Set by the loop above.
         self.state.get_or_insert_with(|| Known { video: None, outcomes: HashMap::new() })
     }
 
-    /// The pure decision. One that panics is refused as a fault of ours and set aside, and the loop goes on.
-    async fn decide(&mut self, input: Input, now: DateTime<Utc>) -> Decision {
+    async fn load(&mut self) -> Result<Known, StoreError> {
+        let loaded = self.around.store.load(self.video).await?;
+        let video = loaded.catalogue.and_then(|catalogue| Video::replay(self.video, &loaded.journal, catalogue));
+        if self.unsure {
+            self.hand_on().await?;
+        }
+        Ok(Known { video, outcomes: loaded.outcomes })
+    }
+
+    /// Hands on whatever is recorded and was not, as far as anybody knows. Twice is harmless. Another owner does it for
+    /// itself.
+    async fn hand_on(&mut self) -> Result<(), StoreError> {
+        if self.around.positions.keeps(Partition::of(self.video)) {
+            let (unpublished, jobs) = self.around.store.unfinished(self.video).await?;
+            unpublished.into_iter().for_each(|recorded| self.around.outbox.publish(recorded));
+            self.around.dispatcher.settle(self.video, jobs);
+        }
+        self.unsure = false;
+        Ok(())
+    }
+
+    /// Drops what is known: the journal may say otherwise by now, and may have it from us.
+    fn forget(&mut self) {
+        self.state = None;
+        self.unsure = true;
+    }
+
+    /// Nothing that was recorded is forgotten with the actor.
+    async fn make_sure(&mut self) {
+        let mut patience = Patience::default();
+        while self.unsure {
+            if let Err(error) = self.hand_on().await {
+                patience.lose(&error, self.around.clock.as_ref()).await;
+            }
+        }
+    }
+
+    /// The pure decision.
+    async fn decide(&mut self, input: &Input, now: DateTime<Utc>) -> Decision {
         let id = self.video;
         self.known().await;
         let current = self.state.as_ref().and_then(|known| known.video.as_ref());
-        let setup = &self.around.setup;
-        let decided = std::panic::catch_unwind(AssertUnwindSafe(|| Video::decide(current, id, &input, setup, now)));
-        match decided {
-            Ok(decision) => decision,
-            Err(_) => {
-                self.fault("decide", format!("{input:?}").as_bytes(), "deciding panicked").await;
-                self.refuse(internal()).await
-            }
-        }
+        Video::decide(current, id, input, &self.around.setup, now)
     }
 
     /// The decision to change nothing.
@@ -319,7 +410,10 @@ impl Actor {
                 });
             }
             match &recorded.event {
-                Event::JobDone { job, .. } | Event::JobFailed { job, gave_up: true, .. } => jobs.ended.push(*job),
+                // One whose fate is unknown is planned again when somebody resolves it, if then.
+                Event::JobDone { job, .. }
+                | Event::JobFailed { job, gave_up: true, .. }
+                | Event::JobUnknown { job, .. } => jobs.ended.push(*job),
                 Event::BranchCancelled { jobs: stopped, .. } => jobs.stopped.extend(stopped),
                 Event::VideoDeleted { .. } => {
                     let before = self.state.as_ref().and_then(|known| known.video.as_ref());
@@ -354,17 +448,19 @@ impl Actor {
             return Ok(Appended::Lost);
         }
         self.log(&decision.events);
-        self.around.dispatcher.plan(jobs.plan);
         if !jobs.ended.is_empty() {
             self.around.dispatcher.end(jobs.ended);
         }
+        // As in the journal: what ends and is ordered again in one decision is ordered.
+        self.around.dispatcher.plan(jobs.plan);
         let outcomes = outcome.iter().cloned().collect();
         let events = decision.events;
         self.around.outbox.publish(Unpublished { video: self.video, user: user.clone(), events, outcomes });
         self.stop(jobs.stopped, decision.video.as_ref());
         if let Some(known) = &mut self.state {
             known.video = decision.video;
-            known.outcomes.extend(outcome.map(|outcome| (outcome.command_id().clone(), outcome)));
+            let named = |outcome: CommandOutcome| ((user.clone(), outcome.command_id().clone()), outcome);
+            known.outcomes.extend(outcome.map(named));
         }
         Ok(Appended::Committed)
     }
@@ -451,22 +547,9 @@ fn internal() -> Rejection {
     Rejection::new(Code::Internal, "this is a fault of ours; it was set aside for its developers")
 }
 
-/// Something that could not be handled, with its story.
-pub fn dead_letter(name: &str, from: &str, reason: &str, body: &[u8], time: DateTime<Utc>) -> Outgoing {
-    let letter = DeadLetter {
-        subject: from.to_owned(),
-        reason: reason.to_owned(),
-        deliveries: 1,
-        time,
-        payload: BASE64_STANDARD.encode(body),
-    };
-    Outgoing {
-        subject: subject::dead(name),
-        message_id: None,
-        headers: vec![("Content-Type", "application/json".to_owned())],
-        // A struct of strings and numbers: serialising cannot fail.
-        payload: Bytes::from(serde_json::to_vec(&letter).unwrap_or_default()),
-    }
+/// A step that panicked is one that failed: what it was about is read anew.
+async fn contained<T>(step: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    AssertUnwindSafe(step).catch_unwind().await.unwrap_or_else(|_| Err("it panicked".to_owned()))
 }
 
 /// Asking the database again: a pause each time, one line in the log.
@@ -476,12 +559,12 @@ struct Patience {
 }
 
 impl Patience {
-    async fn lose(&mut self, error: &StoreError) {
+    async fn lose(&mut self, error: &StoreError, clock: &dyn Clock) {
         self.lost += 1;
         if self.lost == 1 {
             let cause = std::error::Error::source(error).map(ToString::to_string);
             tracing::warn!(error = %error, cause, "an input waits for the database");
         }
-        tokio::time::sleep(PAUSE * self.lost.min(10)).await;
+        clock.sleep(PAUSE * self.lost.min(10)).await;
     }
 }

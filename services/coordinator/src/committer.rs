@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use runtime::clock::Clock;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::position::Positions;
-use crate::store::{Append, Appended, Store, StoreError};
+use crate::store::{Append, Appended, Moved, Store, StoreError};
 
 /// The most appends of one transaction: enough to share a sync, few enough to answer within it.
 const MOST: usize = 256;
@@ -25,10 +26,10 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Starts the loop; it ends when the last handle is gone.
-    pub fn start(store: Arc<dyn Store>, positions: Arc<Positions>) -> Self {
+    /// Starts the loop, which writes positions down as `owner`; it ends when the last handle is gone.
+    pub fn start(store: Arc<dyn Store>, positions: Arc<Positions>, clock: Arc<dyn Clock>, owner: String) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(run(store, positions, receiver));
+        tokio::spawn(run(store, positions, clock, owner, receiver));
         Self { sender }
     }
 
@@ -41,11 +42,17 @@ impl Committer {
     }
 }
 
-async fn run(store: Arc<dyn Store>, positions: Arc<Positions>, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
+async fn run(
+    store: Arc<dyn Store>,
+    positions: Arc<Positions>,
+    clock: Arc<dyn Clock>,
+    owner: String,
+    mut waiting: mpsc::UnboundedReceiver<Waiting>,
+) {
     let mut gathered: Vec<Waiting> = Vec::with_capacity(MOST);
     loop {
-        let received = tokio::time::timeout(POSITION_PAUSE, waiting.recv_many(&mut gathered, MOST)).await;
-        if received == Ok(0) {
+        let received = clock.within(POSITION_PAUSE, waiting.recv_many(&mut gathered, MOST)).await;
+        if received == Some(0) {
             return;
         }
         // Rows of all transactions in one order, so that two of them never wait for each other.
@@ -55,7 +62,12 @@ async fn run(store: Arc<dyn Store>, positions: Arc<Positions>, mut waiting: mpsc
             continue;
         }
         let (appends, replies): (Vec<_>, Vec<_>) = gathered.drain(..).unzip();
-        match store.append(appends.clone(), moved.clone()).await {
+        let written = moved.iter().map(|(partition, position)| Moved {
+            owner: owner.clone(),
+            partition: *partition,
+            position: *position,
+        });
+        match store.append(appends.clone(), written.collect()).await {
             Ok(results) => replies.into_iter().zip(results).for_each(|(reply, result)| {
                 // An actor that left meanwhile decides anew from the journal.
                 let _ = reply.send(Ok(result));

@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use messages::id::{JobId, UserId};
+use messages::id::{JobId, UserId, VideoId};
 use messages::service::Service;
 use messages::subject::{self, Partition};
-use messages::{codec, job};
+use messages::{codec, job, job::Outcome as _};
 use runtime::clock::Clock;
 use tokio::sync::mpsc;
 
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, dead_letter};
 use crate::store::PlannedJob;
-use crate::wire::{Outgoing, Wire};
+use crate::wire::{Outgoing, Refused, Wire};
 
 /// The most jobs of one service that are sent and have not ended.
 const QUEUE: usize = 64;
@@ -34,6 +34,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 enum Word {
     Plan(Vec<PlannedJob>),
     End(Vec<JobId>),
+    Settle(VideoId, Vec<PlannedJob>),
     Alive(JobId),
     Returned(JobId),
     QueueLost,
@@ -73,6 +74,11 @@ impl Dispatcher {
     /// These jobs ended.
     pub fn end(&self, jobs: Vec<JobId>) {
         self.say(Word::End(jobs));
+    }
+
+    /// These are all the jobs of a video that have not ended. One that is known goes on as it is.
+    pub fn settle(&self, video: VideoId, jobs: Vec<PlannedJob>) {
+        self.say(Word::Settle(video, jobs));
     }
 
     /// A worker has the job in its hands.
@@ -121,7 +127,7 @@ impl Loop {
         let mut heard = Vec::new();
         loop {
             let wait = self.lines.next_due(self.clock.now()).unwrap_or(PAUSE).min(PAUSE);
-            if tokio::time::timeout(wait, words.recv_many(&mut heard, 256)).await == Ok(0) {
+            if self.clock.within(wait, words.recv_many(&mut heard, 256)).await == Some(0) {
                 return;
             }
             let now = self.clock.now();
@@ -137,6 +143,7 @@ impl Loop {
         match word {
             Word::Plan(jobs) => jobs.into_iter().for_each(|job| self.lines.plan(job, now)),
             Word::End(jobs) => jobs.iter().for_each(|job| self.lines.end(*job)),
+            Word::Settle(video, jobs) => self.lines.settle(video, jobs, now),
             Word::Alive(job) => self.lines.alive(job, now),
             Word::Returned(job) => self.lines.wait_again(job),
             Word::QueueLost => self.queue_lost = true,
@@ -154,20 +161,47 @@ impl Loop {
             if picked.is_empty() {
                 return;
             }
-            let messages: Vec<_> = picked.iter().filter_map(|id| self.lines.message(*id)).collect();
-            match self.wire.publish(messages).await {
-                Ok(()) => {
+            let (ids, messages): (Vec<_>, Vec<_>) =
+                picked.iter().filter_map(|id| Some((*id, self.lines.message(*id)?))).unzip();
+            match self.wire.publish(messages.clone()).await {
+                Ok(refused) => {
+                    for refused in refused {
+                        if let (Some(id), Some(message)) = (ids.get(refused.index), messages.get(refused.index)) {
+                            self.give_up(*id, message, &refused).await;
+                        }
+                    }
+                    // One that was refused is silent, and so tried again should word of it have been lost.
                     let sent = self.lines.sent(&picked, self.clock.now());
                     self.outbox.mark_jobs(sent);
                 }
                 Err(error) => {
                     tracing::debug!(error = %error, jobs = picked.len(), "jobs wait for the bus");
                     picked.iter().for_each(|id| self.lines.wait_again(*id));
-                    tokio::time::sleep(PAUSE).await;
+                    self.clock.sleep(PAUSE).await;
                     return;
                 }
             }
         }
+    }
+
+    /// A job that the queue never takes fails as if a worker had said so: whoever owns its video hears it.
+    async fn give_up(&self, id: JobId, message: &Outgoing, refused: &Refused) {
+        let Some(job) = self.lines.jobs.get(&id).map(|entry| &entry.job) else { return };
+        let (subject, size, reason) = (&message.subject, message.payload.len(), &refused.reason);
+        tracing::error!(subject, size, reason, "a job is never taken by the queue and fails");
+        let letter = dead_letter("coordinator", subject, reason, &message.payload, self.clock.now());
+        self.outbox.publish_other(letter);
+        let reason = format!("the work queue does not take it: {reason}");
+        let report = job::Report {
+            user: job.user.clone(),
+            video: job.video,
+            job: id,
+            attempt: job.attempt,
+            worker: "coordinator".to_owned(),
+            outcome: job::Failed { kind: job::FailureKind::GiveUp, reason, retry_after_s: None },
+        };
+        let to = Partition::of(job.video).outcome(job::Failed::NAME);
+        self.wire.notify(to, Bytes::from(codec::encode(&report).unwrap_or_default())).await;
     }
 
     async fn look_for_the_silent(&mut self, now: DateTime<Utc>) {
@@ -247,6 +281,18 @@ impl Lines {
         }
         self.jobs.insert(id, Entry { job, place: Place::Waiting });
         self.line_up(id);
+    }
+
+    fn settle(&mut self, video: VideoId, jobs: Vec<PlannedJob>, now: DateTime<Utc>) {
+        let left: HashSet<_> = jobs.iter().map(|job| job.id).collect();
+        let of_video = self.jobs.iter().filter(|(id, entry)| entry.job.video == video && !left.contains(id));
+        let ended: Vec<_> = of_video.map(|(id, _)| *id).collect();
+        ended.into_iter().for_each(|id| self.end(id));
+        for job in jobs {
+            if self.jobs.get(&job.id).is_none_or(|known| known.job.attempt != job.attempt) {
+                self.plan(job, now);
+            }
+        }
     }
 
     fn line_up(&mut self, id: JobId) {
@@ -371,12 +417,12 @@ impl Lines {
         })
     }
 
-    fn sent(&mut self, ids: &[JobId], now: DateTime<Utc>) -> Vec<(JobId, u32)> {
+    fn sent(&mut self, ids: &[JobId], now: DateTime<Utc>) -> Vec<(JobId, u32, u32)> {
         let mut sent = Vec::with_capacity(ids.len());
         for id in ids {
             if let Some(entry) = self.jobs.get_mut(id) {
                 entry.job.sends += 1;
-                sent.push((*id, entry.job.sends));
+                sent.push((*id, entry.job.attempt, entry.job.sends));
             }
             self.set_under_way(*id, Place::Sent(now));
         }

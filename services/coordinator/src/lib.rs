@@ -44,6 +44,7 @@ use crate::config::{FilesError, Settings};
 use crate::dispatcher::{Counts, Dispatcher};
 use crate::outbox::Outbox;
 use crate::position::Positions;
+use crate::reports::Desk;
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::video::Setup;
 use crate::wire::Wire;
@@ -81,17 +82,18 @@ pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, Error> {
 pub async fn run(settings: Settings, bus: Bus, shutdown: CancellationToken) -> Result<(), Error> {
     let setup = Setup { catalogue: Arc::new(settings.catalogue()?), providers: vec!["local".to_owned()] };
     let store = open_store(&settings).await?;
-    bus.ensure_streams().await?;
+    bus.ensure_streams_patiently(&shutdown).await?;
 
     let nats = Arc::new(NatsWire::new(bus.clone()));
     let wire: Arc<dyn Wire> = nats.clone();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let positions = Arc::new(Positions::default());
-    let outbox = Outbox::start(Arc::clone(&store), Arc::clone(&wire));
+    let instance = runtime::registration::instance();
+    let outbox = Outbox::start(Arc::clone(&store), Arc::clone(&wire), Arc::clone(&clock));
     let dispatcher = Dispatcher::start(Arc::clone(&wire), outbox.clone(), Arc::clone(&clock));
     let around = Arc::new(Surroundings {
         store: Arc::clone(&store),
-        committer: Committer::start(Arc::clone(&store), Arc::clone(&positions)),
+        committer: Committer::start(Arc::clone(&store), Arc::clone(&positions), Arc::clone(&clock), instance.clone()),
         outbox,
         dispatcher: dispatcher.clone(),
         setup,
@@ -100,7 +102,6 @@ pub async fn run(settings: Settings, bus: Bus, shutdown: CancellationToken) -> R
         clock: Arc::clone(&clock),
     });
     let actors = Actors::new(Arc::clone(&around));
-    let instance = runtime::registration::instance();
     let (owned, owned_now) = watch::channel(HashSet::new());
     let counts = watch::Sender::new(Counts::default());
 
@@ -109,18 +110,19 @@ pub async fn run(settings: Settings, bus: Bus, shutdown: CancellationToken) -> R
 
     let mut tasks = tokio::task::JoinSet::new();
     // Whoever may report is heard before the first command is read.
-    tasks.spawn(reports::listen(
-        bus.clone(),
-        Arc::clone(&actors),
-        dispatcher.clone(),
-        owned_now.clone(),
-        shutdown.clone(),
-    ));
-    tasks.spawn(reports::hear_progress(bus.clone(), dispatcher.clone(), shutdown.clone()));
+    let desk = Desk {
+        ears: nats.clone(),
+        wire: Arc::clone(&wire),
+        clock: Arc::clone(&clock),
+        actors: Arc::clone(&actors),
+        dispatcher: dispatcher.clone(),
+    };
+    tasks.spawn(reports::listen(desk.clone(), owned_now.clone(), shutdown.clone()));
+    tasks.spawn(reports::hear_progress(desk, shutdown.clone()));
     tasks.spawn(partition::read_commands(nats, actors, Arc::clone(&around), owned_now, shutdown.clone()));
     tasks.spawn(partition::keep_leases(instance, around, owned, shutdown.clone()));
-    tasks.spawn(sweep::run(wire, dispatcher.clone(), clock, shutdown.clone()));
-    tasks.spawn(keep_counting(dispatcher, counts, shutdown.clone()));
+    tasks.spawn(sweep::run(wire, Arc::clone(&store), dispatcher.clone(), Arc::clone(&clock), shutdown.clone()));
+    tasks.spawn(keep_counting(dispatcher, counts, clock, shutdown.clone()));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             tracing::error!(error = %error, "a part of the coordinator failed");
@@ -173,11 +175,16 @@ fn figures(
 }
 
 /// Figures are asked for in a place that cannot wait, so the newest is kept at hand.
-async fn keep_counting(dispatcher: Dispatcher, counts: watch::Sender<Counts>, shutdown: CancellationToken) {
+async fn keep_counting(
+    dispatcher: Dispatcher,
+    counts: watch::Sender<Counts>,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) {
     loop {
         counts.send_replace(dispatcher.counts().await);
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = clock.sleep(Duration::from_secs(1)) => {}
             () = shutdown.cancelled() => return,
         }
     }

@@ -6,20 +6,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use messages::event::{CommandOutcome, Recorded};
 use messages::id::{CommandId, JobId, UserId, VideoId};
+use messages::job::DeadLetter;
 use messages::subject;
+use runtime::clock::Clock;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use crate::store::{Published, Store, Unpublished};
-use crate::wire::{Outgoing, Wire};
+use crate::wire::{Outgoing, Refused, Wire};
 
 /// The most messages on their way at a time.
 const MOST: usize = 256;
 /// How long to wait before sending again what did not get through.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The most bytes of a payload that a dead letter keeps: in base64, a message that every server takes.
+const MOST_PAYLOAD: usize = 512 << 10;
 
 /// Something to publish, and what to remember once it has left.
 #[derive(Debug)]
@@ -31,7 +38,7 @@ struct Item {
 #[derive(Debug)]
 enum Left {
     Event(VideoId, u64),
-    Outcome(VideoId, CommandId),
+    Outcome(VideoId, UserId, CommandId),
     /// A repeat, or an outcome without a video: nothing is kept about it.
     Nothing,
 }
@@ -45,10 +52,10 @@ pub struct Outbox {
 
 impl Outbox {
     /// Starts the loop; it ends when the last handle is gone.
-    pub fn start(store: Arc<dyn Store>, wire: Arc<dyn Wire>) -> Self {
+    pub fn start(store: Arc<dyn Store>, wire: Arc<dyn Wire>, clock: Arc<dyn Clock>) -> Self {
         let marker = Marker::start(store);
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(run(wire, marker.clone(), receiver));
+        tokio::spawn(run(wire, clock, marker.clone(), receiver));
         Self { sender, marker }
     }
 
@@ -59,8 +66,9 @@ impl Outbox {
             self.send(Item { message: event_message(&user, video, &event), left: Left::Event(video, event.seq) });
         }
         for outcome in outcomes {
-            let id = Some(format!("{video}-c-{}", outcome.command_id()));
-            let left = Left::Outcome(video, outcome.command_id().clone());
+            // The stream is everybody's, so the user is part of it: one's outcome is never a repeat of another's.
+            let id = Some(format!("{video}-c-{user}-{}", outcome.command_id()));
+            let left = Left::Outcome(video, user.clone(), outcome.command_id().clone());
             self.send(Item { message: outcome_message(&user, &video.to_string(), &outcome, id), left });
         }
     }
@@ -75,8 +83,8 @@ impl Outbox {
         self.send(Item { message, left: Left::Nothing });
     }
 
-    /// Remembers that jobs were sent.
-    pub fn mark_jobs(&self, jobs: Vec<(JobId, u32)>) {
+    /// Remembers that jobs were sent, in which attempt and how often.
+    pub fn mark_jobs(&self, jobs: Vec<(JobId, u32, u32)>) {
         self.marker.mark(Published { jobs, ..Published::default() });
     }
 
@@ -87,26 +95,71 @@ impl Outbox {
     }
 }
 
-async fn run(wire: Arc<dyn Wire>, marker: Marker, mut items: mpsc::UnboundedReceiver<Item>) {
+async fn run(wire: Arc<dyn Wire>, clock: Arc<dyn Clock>, marker: Marker, mut items: mpsc::UnboundedReceiver<Item>) {
     let mut batch = Vec::with_capacity(MOST);
     while items.recv_many(&mut batch, MOST).await > 0 {
         let messages: Vec<_> = batch.iter().map(|item| item.message.clone()).collect();
-        let mut told = false;
-        while let Err(error) = wire.publish(messages.clone()).await {
-            if !std::mem::replace(&mut told, true) {
-                tracing::warn!(error = %error, "events wait for the bus");
+        let refused = store_all(wire.as_ref(), clock.as_ref(), &messages).await;
+        if !refused.is_empty() {
+            // It counts as published: the journal has it, and everybody behind it must not wait for ever.
+            let now = clock.now();
+            let letters: Vec<_> = refused.iter().filter_map(|refused| set_aside(&messages, refused, now)).collect();
+            for refused in store_all(wire.as_ref(), clock.as_ref(), &letters).await {
+                tracing::error!(reason = refused.reason, "a dead letter is never taken");
             }
-            tokio::time::sleep(PAUSE).await;
         }
         let mut published = Published::default();
         for item in batch.drain(..) {
             match item.left {
                 Left::Event(video, seq) => published.events.push((video, seq)),
-                Left::Outcome(video, command) => published.outcomes.push((video, command)),
+                Left::Outcome(video, user, command) => published.outcomes.push((video, user, command)),
                 Left::Nothing => {}
             }
         }
         marker.mark(published);
+    }
+}
+
+/// Stores messages, however long that takes, and gives those that never can be.
+async fn store_all(wire: &dyn Wire, clock: &dyn Clock, messages: &[Outgoing]) -> Vec<Refused> {
+    let mut told = false;
+    loop {
+        match wire.publish(messages.to_vec()).await {
+            Ok(refused) => return refused,
+            Err(error) if !std::mem::replace(&mut told, true) => {
+                tracing::warn!(error = %error, "events wait for the bus");
+            }
+            Err(_) => {}
+        }
+        clock.sleep(PAUSE).await;
+    }
+}
+
+/// The letter about a message that is never taken; none about a letter.
+fn set_aside(messages: &[Outgoing], refused: &Refused, now: DateTime<Utc>) -> Option<Outgoing> {
+    let message = messages.get(refused.index)?;
+    let (subject, reason) = (&message.subject, &refused.reason);
+    tracing::error!(subject, size = message.payload.len(), reason, "a message is never taken and was set aside");
+    let letter = subject != &subject::dead("coordinator") && subject != &subject::dead("command");
+    letter.then(|| dead_letter("coordinator", subject, reason, &message.payload, now))
+}
+
+/// Something that could not be handled, with its story.
+pub fn dead_letter(name: &str, from: &str, reason: &str, body: &[u8], time: DateTime<Utc>) -> Outgoing {
+    let (kept, reason) = match body.get(..MOST_PAYLOAD) {
+        Some(kept) if kept.len() < body.len() => {
+            (kept, format!("{reason} (the first {MOST_PAYLOAD} of {} bytes are kept)", body.len()))
+        }
+        Some(_) | None => (body, reason.to_owned()),
+    };
+    let letter =
+        DeadLetter { subject: from.to_owned(), reason, deliveries: 1, time, payload: BASE64_STANDARD.encode(kept) };
+    Outgoing {
+        subject: subject::dead(name),
+        message_id: None,
+        headers: vec![("Content-Type", "application/json".to_owned())],
+        // A struct of strings and numbers: serialising cannot fail.
+        payload: Bytes::from(serde_json::to_vec(&letter).unwrap_or_default()),
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use async_nats::Message;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use messages::codec;
 use messages::id::{JobId, VideoId};
 use messages::job::{self, Outcome as _, Recorded, Report};
 use messages::subject::{PROGRESS_FILTER, Partition, VideoSubject};
-use runtime::bus::Bus;
+use runtime::clock::Clock;
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,15 +18,28 @@ use tokio_util::sync::CancellationToken;
 use crate::actor::{Actors, Mail, ReportMail};
 use crate::dispatcher::Dispatcher;
 use crate::video::{Input, Reply};
+use crate::wire::{Ears, Said, Wire};
+
+/// How long to wait before listening again where it cannot be listened now.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What reports are heard with, brought to and answered through.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    /// Where workers are heard.
+    pub ears: Arc<dyn Ears>,
+    /// Where they are answered.
+    pub wire: Arc<dyn Wire>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The videos.
+    pub actors: Arc<Actors>,
+    /// Who is told that a job lives.
+    pub dispatcher: Dispatcher,
+}
 
 /// Listens on the partitions owned, whichever these are, until `shutdown`.
-pub async fn listen(
-    bus: Bus,
-    actors: Arc<Actors>,
-    dispatcher: Dispatcher,
-    mut owned: watch::Receiver<HashSet<Partition>>,
-    shutdown: CancellationToken,
-) {
+pub async fn listen(desk: Desk, mut owned: watch::Receiver<HashSet<Partition>>, shutdown: CancellationToken) {
     let mut listening: HashMap<Partition, AbortHandle> = HashMap::new();
     loop {
         let now = owned.borrow_and_update().clone();
@@ -38,10 +51,9 @@ pub async fn listen(
             keep
         });
         for partition in now {
-            listening.entry(partition).or_insert_with(|| {
-                let (bus, actors, dispatcher) = (bus.clone(), Arc::clone(&actors), dispatcher.clone());
-                tokio::spawn(listen_to(bus, partition, actors, dispatcher)).abort_handle()
-            });
+            listening
+                .entry(partition)
+                .or_insert_with(|| tokio::spawn(listen_to(desk.clone(), partition)).abort_handle());
         }
         tokio::select! {
             changed = owned.changed() => if changed.is_err() { break },
@@ -51,24 +63,41 @@ pub async fn listen(
     listening.into_values().for_each(|task| task.abort());
 }
 
-async fn listen_to(bus: Bus, partition: Partition, actors: Arc<Actors>, dispatcher: Dispatcher) {
-    let Ok(mut reports) = bus.client().subscribe(partition.outcome_filter()).await else {
-        tracing::error!(partition = partition.0, "reports of workers cannot be heard");
-        return;
-    };
-    while let Some(message) = reports.next().await {
-        let (bus, actors, dispatcher) = (bus.clone(), Arc::clone(&actors), dispatcher.clone());
+async fn listen_to(desk: Desk, partition: Partition) {
+    hear(&desk, partition.outcome_filter(), |said| {
+        let desk = desk.clone();
         tokio::spawn(async move {
-            let reply_to = message.reply.clone();
-            if let (Some(answer), Some(reply_to)) = (answer(message, &actors, &dispatcher).await, reply_to) {
-                bus.notify(reply_to.to_string(), Bytes::from(answer)).await;
+            let answered = answer(&said, &desk.actors, &desk.dispatcher).await;
+            if let (Some(answer), Some(reply_to)) = (answered, said.reply_to) {
+                desk.wire.notify(reply_to, Bytes::from(answer)).await;
             }
         });
+    })
+    .await;
+}
+
+/// Hears what is said on a filter, again and again: without it nothing is ever done.
+async fn hear(desk: &Desk, filter: String, heard: impl Fn(Said)) {
+    let mut failing = false;
+    loop {
+        match desk.ears.listen(filter.clone()).await {
+            Ok(mut hearsay) => {
+                failing = false;
+                while let Some(said) = hearsay.next().await {
+                    heard(said);
+                }
+            }
+            Err(error) if !std::mem::replace(&mut failing, true) => {
+                tracing::warn!(error = %error, filter, "workers cannot be heard yet");
+            }
+            Err(_) => {}
+        }
+        desk.clock.sleep(PAUSE).await;
     }
 }
 
 /// The answer to a report; none for what is no report.
-async fn answer(message: Message, actors: &Arc<Actors>, dispatcher: &Dispatcher) -> Option<Vec<u8>> {
+async fn answer(message: &Said, actors: &Arc<Actors>, dispatcher: &Dispatcher) -> Option<Vec<u8>> {
     let name = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
     let answered = match name.as_str() {
         job::Done::NAME => {
@@ -121,21 +150,15 @@ fn recorded(reply: Reply) -> Recorded {
 }
 
 /// Hears every job's sign of life.
-pub async fn hear_progress(bus: Bus, dispatcher: Dispatcher, shutdown: CancellationToken) {
-    let Ok(mut progress) = bus.client().subscribe(PROGRESS_FILTER).await else {
-        tracing::error!("signs of life cannot be heard");
-        return;
-    };
-    loop {
-        tokio::select! {
-            message = progress.next() => {
-                let Some(message) = message else { return };
-                let job = VideoSubject::parse(&message.subject).and_then(|subject| subject.name.parse().ok());
-                if let Some(job) = job {
-                    dispatcher.alive(job);
-                }
-            }
-            () = shutdown.cancelled() => return,
+pub async fn hear_progress(desk: Desk, shutdown: CancellationToken) {
+    let heard = |said: Said| {
+        let job = VideoSubject::parse(&said.subject).and_then(|subject| subject.name.parse().ok());
+        if let Some(job) = job {
+            desk.dispatcher.alive(job);
         }
+    };
+    tokio::select! {
+        () = hear(&desk, PROGRESS_FILTER.to_owned(), heard) => {}
+        () = shutdown.cancelled() => {}
     }
 }

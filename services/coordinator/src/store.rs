@@ -130,8 +130,9 @@ pub struct Loaded {
     pub journal: Vec<Recorded>,
     /// The catalogue that it keeps; none when there is no such video.
     pub catalogue: Option<Arc<Catalogue>>,
-    /// How its commands ended, those asked in vain of a video that never was included.
-    pub outcomes: HashMap<CommandId, CommandOutcome>,
+    /// How its commands ended, those asked in vain included. Whoever asked is part of a command's name: nobody can use up
+    /// an id of somebody else's, or hear its answer.
+    pub outcomes: HashMap<(UserId, CommandId), CommandOutcome>,
 }
 
 /// How far a partition's commands are recorded. Sequences mean something only together with the stream's creation.
@@ -145,12 +146,23 @@ pub struct Position {
     pub message_time: i64,
 }
 
+/// A position to be written down, by whoever may: the partition's owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The replica that read so far. Without the lease it writes nothing.
+    pub owner: String,
+    /// The partition.
+    pub partition: Partition,
+    /// How far.
+    pub position: Position,
+}
+
 /// Something recorded that has not left for NATS.
 #[derive(Debug, Clone)]
 pub struct Unpublished {
     /// The video.
     pub video: VideoId,
-    /// Whose subject it goes to.
+    /// Whose subject it goes to: the owner's, or that of somebody who asked in vain.
     pub user: UserId,
     /// Events, in order.
     pub events: Vec<Recorded>,
@@ -163,10 +175,10 @@ pub struct Unpublished {
 pub struct Published {
     /// Each video's events up to this one.
     pub events: Vec<(VideoId, u64)>,
-    /// Outcomes of commands.
-    pub outcomes: Vec<(VideoId, CommandId)>,
-    /// Jobs with how often they were sent.
-    pub jobs: Vec<(JobId, u32)>,
+    /// Outcomes of commands, with who asked.
+    pub outcomes: Vec<(VideoId, UserId, CommandId)>,
+    /// Jobs with their attempt and how often it was sent.
+    pub jobs: Vec<(JobId, u32, u32)>,
 }
 
 /// The journal and what is read from it.
@@ -176,11 +188,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn load(&self, video: VideoId) -> Result<Loaded, StoreError>;
 
     /// Records many appends and positions in one transaction. Losers of the fence are left out, their neighbours commit.
-    async fn append(
-        &self,
-        appends: Vec<Append>,
-        positions: Vec<(Partition, Position)>,
-    ) -> Result<Vec<Appended>, StoreError>;
+    async fn append(&self, appends: Vec<Append>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError>;
 
     /// Remembers what has left for NATS. Forgetting it would only send it again.
     async fn mark_published(&self, published: Published) -> Result<(), StoreError>;
@@ -190,6 +198,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Jobs that have not ended, of some partitions.
     async fn jobs(&self, partitions: Vec<Partition>) -> Result<Vec<PlannedJob>, StoreError>;
+
+    /// Both for one video: what was recorded and has not left, and its jobs that have not ended.
+    async fn unfinished(&self, video: VideoId) -> Result<(Vec<Unpublished>, Vec<PlannedJob>), StoreError>;
+
+    /// Forgets how commands ended that were asked before a time, of videos that do not exist.
+    async fn forget_commands(&self, before: DateTime<Utc>) -> Result<(), StoreError>;
 
     /// Renews `owner`'s leases until `until`, takes what is free up to an even share, gives back what is above it, and
     /// says what is owned now and up to where it was read.

@@ -1,4 +1,5 @@
-//! Looks after what NATS may have lost: missing streams and consumers are made again, lost jobs are sent again.
+//! Looks after what NATS may have lost: missing streams and consumers are made again, lost jobs are sent again. And forgets
+//! what was asked in vain, once nothing can ask for it again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +8,31 @@ use runtime::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatcher::Dispatcher;
+use crate::store::Store;
 use crate::wire::Wire;
 
 const PAUSE: Duration = Duration::from_secs(5);
+/// How long it is known how a command to no video ended: longer than its stream keeps the command.
+const MEMORY: Duration = Duration::from_secs(8 * 24 * 60 * 60);
+/// After how many rounds such commands are looked for: once an hour.
+const ROUNDS: u32 = 720;
 
 /// Sweeps every 5 s until `shutdown`.
-pub async fn run(wire: Arc<dyn Wire>, dispatcher: Dispatcher, clock: Arc<dyn Clock>, shutdown: CancellationToken) {
+pub async fn run(
+    wire: Arc<dyn Wire>,
+    store: Arc<dyn Store>,
+    dispatcher: Dispatcher,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) {
     let mut queue_created = None;
     let mut failing = false;
-    loop {
+    for round in (0..ROUNDS).cycle() {
+        if round == 0
+            && let Err(error) = store.forget_commands(clock.now() - MEMORY).await
+        {
+            tracing::debug!(error = %error, "what was asked in vain is forgotten later");
+        }
         match wire.mend().await {
             Ok(created) => {
                 failing = false;

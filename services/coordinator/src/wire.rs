@@ -20,6 +20,15 @@ pub struct Outgoing {
     pub payload: Bytes,
 }
 
+/// A message that NATS never takes, however often it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Which one of those that were to be stored.
+    pub index: usize,
+    /// Why.
+    pub reason: String,
+}
+
 /// Why NATS did not do what was asked. Asking again is always safe.
 #[derive(Debug, thiserror::Error)]
 #[error("NATS cannot {action} now: {reason}")]
@@ -33,9 +42,9 @@ pub struct WireError {
 /// The ways out.
 #[async_trait]
 pub trait Wire: Send + Sync + std::fmt::Debug {
-    /// Stores messages in their streams, in order; an answer means that all of them are stored. After an error some may
-    /// be.
-    async fn publish(&self, messages: Vec<Outgoing>) -> Result<(), WireError>;
+    /// Stores messages in their streams, in order; an answer means that all of them are stored but those that never can
+    /// be. After an error some may be.
+    async fn publish(&self, messages: Vec<Outgoing>) -> Result<Vec<Refused>, WireError>;
 
     /// Tells whoever listens now.
     async fn notify(&self, subject: String, payload: Bytes);
@@ -94,6 +103,27 @@ pub trait CommandLog: Send + Sync + std::fmt::Debug {
     /// The commands of some partitions from a sequence on, in order. The first error ends it: the reader starts again at
     /// its position.
     async fn read(&self, partitions: &[Partition], from: u64) -> Result<Commands, WireError>;
+}
+
+/// Something that a worker says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Where it says it.
+    pub subject: String,
+    /// Where it waits for the answer.
+    pub reply_to: Option<String>,
+    /// The body.
+    pub payload: Bytes,
+}
+
+/// What workers say as they say it, until the listening ends.
+pub type Hearsay = BoxStream<'static, Said>;
+
+/// The way in for what workers say. Nothing is kept for who listens late: a worker that is not answered asks again.
+#[async_trait]
+pub trait Ears: Send + Sync + std::fmt::Debug {
+    /// Everything that is said on the subjects of a filter from now on.
+    async fn listen(&self, filter: String) -> Result<Hearsay, WireError>;
 }
 
 /// How long anything that can be asked again may take.

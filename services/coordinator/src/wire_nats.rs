@@ -9,9 +9,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use messages::subject::{self, Partition};
-use runtime::bus::Bus;
+use runtime::bus::{Bus, PublishError};
 
-use crate::wire::{CommandLog, Commands, LogIdentity, Outgoing, PATIENCE, StoredCommand, Wire, WireError};
+use crate::wire::{
+    CommandLog, Commands, Ears, Hearsay, LogIdentity, Outgoing, PATIENCE, Refused, Said, StoredCommand, Wire, WireError,
+};
 
 /// NATS as the coordinator's way in and out.
 #[derive(Debug, Clone)]
@@ -36,23 +38,27 @@ async fn in_time<T>(action: &'static str, work: impl Future<Output = Result<T, W
 
 #[async_trait]
 impl Wire for NatsWire {
-    async fn publish(&self, messages: Vec<Outgoing>) -> Result<(), WireError> {
-        let failed = failed("store messages");
+    async fn publish(&self, messages: Vec<Outgoing>) -> Result<Vec<Refused>, WireError> {
         in_time("store messages", async {
-            let mut receipts = Vec::with_capacity(messages.len());
-            for message in messages {
+            let (mut receipts, mut refused) = (Vec::with_capacity(messages.len()), Vec::new());
+            for (index, message) in messages.into_iter().enumerate() {
                 let mut headers = HeaderMap::new();
                 for (name, value) in &message.headers {
                     headers.insert(*name, value.as_str());
                 }
                 let sent =
                     self.bus.publish_async(message.subject, headers, message.payload, message.message_id.as_deref());
-                receipts.push(sent.await.map_err(|error| failed(error.to_string()))?);
+                match sent.await {
+                    Ok(receipt) => receipts.push((index, receipt)),
+                    Err(error) => refused.push(never(index, error)?),
+                }
             }
-            for receipt in receipts {
-                receipt.await.map_err(|error| failed(error.to_string()))?;
+            for (index, receipt) in receipts {
+                if let Err(error) = receipt.await {
+                    refused.push(never(index, error)?);
+                }
             }
-            Ok(())
+            Ok(refused)
         })
         .await
     }
@@ -93,6 +99,33 @@ impl Wire for NatsWire {
             let stream = self.bus.jetstream().get_stream(subject::JOBS).await;
             let stream = stream.map_err(|error| failed(error.to_string()))?;
             Ok(nanos(stream.cached_info().created))
+        })
+        .await
+    }
+}
+
+/// What is never taken is set apart from what is not taken now.
+fn never(index: usize, error: PublishError) -> Result<Refused, WireError> {
+    match error {
+        PublishError::Refused { .. } | PublishError::TooLarge { .. } => {
+            Ok(Refused { index, reason: error.to_string() })
+        }
+        PublishError::Unavailable { .. } => Err(failed("store messages")(error.to_string())),
+    }
+}
+
+#[async_trait]
+impl Ears for NatsWire {
+    async fn listen(&self, filter: String) -> Result<Hearsay, WireError> {
+        let failed = failed("listen to workers");
+        in_time("listen to workers", async {
+            let said = self.bus.client().subscribe(filter).await.map_err(|error| failed(error.to_string()))?;
+            let said = said.map(|message| Said {
+                subject: message.subject.to_string(),
+                reply_to: message.reply.map(|reply_to| reply_to.to_string()),
+                payload: message.payload,
+            });
+            Ok(said.boxed())
         })
         .await
     }

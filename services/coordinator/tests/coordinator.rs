@@ -108,6 +108,46 @@ async fn a_repeated_command_gets_its_first_outcome_also_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_can_use_up_or_overhear_a_command_of_somebody_elses() {
+    let mut stage = Stage::set().await;
+    let (coordinator, _workers) = (stage.coordinator(), Workers::start(&stage.bus));
+    let (video, checkpoint) = stage.planned().await;
+    let eve = "eve".parse().expect("valid");
+    let body = json!({"checkpoint_id": checkpoint});
+    let created = stage.bus.commands_created().await.expect("there is a stream").timestamp_nanos_opt().expect("soon");
+    let of = async |stage: &mut Stage, user: &str, id: &str| {
+        let video = video.to_string();
+        until(&format!("{user} hears of {id}"), async || {
+            let (video, user) = (video.as_str(), user);
+            let published = stage.published().await.iter().filter(|message| is_outcome(message));
+            let mut own = published.filter(|message| message.video == video && message.user == user);
+            own.find(|message| message.body["command_id"] == id).map(|message| message.body.clone())
+        })
+        .await
+    };
+
+    // The ids that the owner's next commands get by themselves are no secret: one that asked in vain holds none of them.
+    let sequence = stage.publish_as(&eve, video, "approve", &body, None).await;
+    let default = |n: u64| format!("{created}-{}", sequence + n);
+    stage.publish_as(&eve, video, "approve", &body, Some(&default(2))).await;
+    assert_eq!(of(&mut stage, "eve", &default(2)).await["code"], "invalid");
+    assert_eq!(stage.publish(video, "approve", &body, None).await, sequence + 2);
+    assert_eq!(of(&mut stage, "local", &default(2)).await["type"], "command_answered");
+    stage.event(video, "checkpoint_created", 2).await;
+
+    // Whoever guesses an id hears its own answer.
+    stage.publish_as(&eve, video, "fork", &body, Some("guessed")).await;
+    assert_eq!(of(&mut stage, "eve", "guessed").await["code"], "unknown_video");
+    stage.publish(video, "fork", &body, Some("guessed")).await;
+    assert_eq!(of(&mut stage, "local", "guessed").await["type"], "command_answered");
+    stage.publish_as(&eve, video, "approve", &body, Some("guessed")).await;
+    stage.refused(video, "retry", json!({})).await;
+    let to_eve = stage.published().await.iter().filter(|message| message.user == "eve");
+    assert!(to_eve.clone().count() >= 4 && to_eve.clone().all(|message| message.name == "command_rejected"));
+    coordinator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_without_an_id_is_recognised_when_it_is_read_again() {
     let mut stage = Stage::set().await;
     let (coordinator, _workers) = (stage.coordinator(), Workers::start(&stage.bus));

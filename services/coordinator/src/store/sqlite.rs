@@ -19,7 +19,7 @@ use messages::subject::{PARTITIONS, Partition};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Connection as _, Row as _, SqliteConnection, SqlitePool};
 
-use super::{Append, Appended, Loaded, PlannedJob, Position, Published, Store, StoreError, Unpublished};
+use super::{Append, Appended, Loaded, Moved, PlannedJob, Position, Published, Store, StoreError, Unpublished};
 
 /// How many events or commands a start publishes again at a time.
 const PAGE: i64 = 10_000;
@@ -91,17 +91,16 @@ impl SqliteStore {
         Ok(catalogue)
     }
 
-    async fn outcomes(&self, video: VideoId) -> Result<HashMap<CommandId, CommandOutcome>, StoreError> {
-        let outcomes: Vec<String> = sqlx::query_scalar("select outcome from command where video_id = $1")
+    async fn outcomes(&self, video: VideoId) -> Result<HashMap<(UserId, CommandId), CommandOutcome>, StoreError> {
+        let rows = sqlx::query("select user_id, outcome from command where video_id = $1")
             .bind(video.to_string())
             .fetch_all(&self.readers)
             .await
             .map_err(reading)?;
-        outcomes
-            .iter()
-            .map(|text| {
-                let outcome: CommandOutcome = read_json("outcome", video, text)?;
-                Ok((outcome.command_id().clone(), outcome))
+        rows.iter()
+            .map(|row| {
+                let outcome: CommandOutcome = read_json("outcome", video, &row.get::<String, _>("outcome"))?;
+                Ok(((read_id(row, "user_id")?, outcome.command_id().clone()), outcome))
             })
             .collect()
     }
@@ -132,29 +131,29 @@ impl Store for SqliteStore {
         Ok(Loaded { journal, catalogue: Some(catalogue), outcomes })
     }
 
-    async fn append(
-        &self,
-        mut appends: Vec<Append>,
-        positions: Vec<(Partition, Position)>,
-    ) -> Result<Vec<Appended>, StoreError> {
-        self.transaction("record", move |connection| Box::pin(async move {
-            let mut results = Vec::with_capacity(appends.len());
-            for append in &mut appends {
-                results.push(append_one(connection, append).await?);
-            }
-            for (partition, position) in positions {
-                sqlx::query(
-                    "update partition_lease set stream_created = $2, sequence = $3, message_time = $4 where partition = $1",
-                )
-                .bind(i64::from(partition.0))
-                .bind(position.stream_created)
-                .bind(position.sequence as i64)
-                .bind(position.message_time)
-                .execute(&mut *connection)
-                .await?;
-            }
-            Ok(results)
-        }))
+    async fn append(&self, mut appends: Vec<Append>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
+        self.transaction("record", move |connection| {
+            Box::pin(async move {
+                let mut results = Vec::with_capacity(appends.len());
+                for append in &mut appends {
+                    results.push(append_one(connection, append).await?);
+                }
+                for Moved { owner, partition, position } in positions {
+                    sqlx::query(
+                        "update partition_lease set stream_created = $2, sequence = $3, message_time = $4
+                     where partition = $1 and owner = $5",
+                    )
+                    .bind(i64::from(partition.0))
+                    .bind(position.stream_created)
+                    .bind(position.sequence as i64)
+                    .bind(position.message_time)
+                    .bind(owner)
+                    .execute(&mut *connection)
+                    .await?;
+                }
+                Ok(results)
+            })
+        })
         .await
     }
 
@@ -168,16 +167,19 @@ impl Store for SqliteStore {
                         .execute(&mut *connection)
                         .await?;
                 }
-                for (video, command) in published.outcomes {
-                    sqlx::query("update command set sent = 1 where video_id = $1 and command_id = $2")
+                for (video, user, command) in published.outcomes {
+                    sqlx::query("update command set sent = 1 where video_id = $1 and user_id = $2 and command_id = $3")
                         .bind(video.to_string())
+                        .bind(user.as_str())
                         .bind(command.as_str())
                         .execute(&mut *connection)
                         .await?;
                 }
-                for (job, sends) in published.jobs {
-                    sqlx::query("update job set sends = $2 where id = $1")
+                for (job, attempt, sends) in published.jobs {
+                    // Word of an attempt that was replaced meanwhile says nothing about the new one.
+                    sqlx::query("update job set sends = $3 where id = $1 and attempt = $2")
                         .bind(job.to_string())
+                        .bind(i64::from(attempt))
                         .bind(i64::from(sends))
                         .execute(&mut *connection)
                         .await?;
@@ -189,7 +191,8 @@ impl Store for SqliteStore {
     }
 
     async fn unpublished(&self, partitions: Vec<Partition>) -> Result<Vec<Unpublished>, StoreError> {
-        let mut found: HashMap<VideoId, Unpublished> = HashMap::new();
+        // Somebody who asked in vain of another's video has a subject of their own.
+        let mut found: HashMap<(VideoId, UserId), Unpublished> = HashMap::new();
         for partition in partitions {
             let rows = sqlx::query(
                 "select id, user_id, published_seq from video where partition = $1 and published_seq < seq limit $2",
@@ -206,7 +209,7 @@ impl Store for SqliteStore {
                     Ok(Unpublished { video, user: read_id(row, "user_id")?, events, outcomes: Vec::new() })
                 };
                 if let Some(entry) = readable(entry.await)? {
-                    found.insert(entry.video, entry);
+                    found.insert((entry.video, entry.user.clone()), entry);
                 }
             }
             let rows = sqlx::query(
@@ -225,8 +228,8 @@ impl Store for SqliteStore {
                     Ok((video, read_id::<UserId>(row, "user_id")?, outcome))
                 };
                 if let Some((video, user, outcome)) = readable(outcome())? {
-                    let none = || Unpublished { video, user, events: Vec::new(), outcomes: Vec::new() };
-                    found.entry(video).or_insert_with(none).outcomes.push(outcome);
+                    let none = || Unpublished { video, user: user.clone(), events: Vec::new(), outcomes: Vec::new() };
+                    found.entry((video, user.clone())).or_insert_with(none).outcomes.push(outcome);
                 }
             }
         }
@@ -249,6 +252,58 @@ impl Store for SqliteStore {
             }
         }
         Ok(jobs)
+    }
+
+    async fn unfinished(&self, video: VideoId) -> Result<(Vec<Unpublished>, Vec<PlannedJob>), StoreError> {
+        let mut found = Vec::new();
+        let row = sqlx::query("select user_id, published_seq from video where id = $1")
+            .bind(video.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(reading)?;
+        if let Some(row) = &row {
+            let (user, events) = (read_id(row, "user_id")?, self.events_after(video, row.get("published_seq")).await?);
+            found.push(Unpublished { video, user, events, outcomes: Vec::new() });
+        }
+        let rows =
+            sqlx::query("select user_id, outcome from command where video_id = $1 and sent = 0 order by recorded_at")
+                .bind(video.to_string())
+                .fetch_all(&self.readers)
+                .await
+                .map_err(reading)?;
+        for row in &rows {
+            let outcomes = vec![read_json("outcome", video, &row.get::<String, _>("outcome"))?];
+            found.push(Unpublished { video, user: read_id(row, "user_id")?, events: Vec::new(), outcomes });
+        }
+        let rows = sqlx::query(
+            "select id, video_id, user_id, service, attempt, sends, priority, not_before, body
+             from job where video_id = $1 order by not_before",
+        )
+        .bind(video.to_string())
+        .fetch_all(&self.readers)
+        .await
+        .map_err(reading)?;
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in &rows {
+            jobs.extend(readable(planned_job(row))?);
+        }
+        Ok((found, jobs))
+    }
+
+    async fn forget_commands(&self, before: DateTime<Utc>) -> Result<(), StoreError> {
+        self.transaction("forget commands", move |connection| {
+            Box::pin(async move {
+                sqlx::query(
+                    "delete from command where in_vain = 1 and recorded_at < $1
+                     and not exists (select 1 from video where id = command.video_id)",
+                )
+                .bind(before.timestamp_micros())
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     async fn lease(
@@ -450,8 +505,8 @@ async fn append_one(connection: &mut SqliteConnection, append: &Append) -> Resul
     }
     if let Some(outcome) = &append.outcome {
         sqlx::query(
-            "insert into command (video_id, command_id, user_id, partition, recorded_at, outcome)
-             values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+            "insert into command (video_id, command_id, user_id, partition, recorded_at, outcome, in_vain)
+             values ($1, $2, $3, $4, $5, $6, not exists (select 1 from video where id = $1)) on conflict do nothing",
         )
         .bind(&video)
         .bind(outcome.command_id().as_str())

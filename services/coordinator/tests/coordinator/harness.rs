@@ -46,6 +46,8 @@ pub struct Stage {
 /// A message of the stream of events.
 #[derive(Debug, Clone)]
 pub struct Published {
+    /// The user's token in its subject.
+    pub user: String,
     /// The video's token in its subject.
     pub video: String,
     /// The last token of its subject.
@@ -132,11 +134,16 @@ impl Stage {
 
     /// Publishes a command as any NATS client would, and gives its sequence.
     pub async fn publish(&self, video: VideoId, verb: &str, body: &Value, id: Option<&str>) -> u64 {
+        self.publish_as(&UserId::local(), video, verb, body, id).await
+    }
+
+    /// The same as somebody.
+    pub async fn publish_as(&self, user: &UserId, video: VideoId, verb: &str, body: &Value, id: Option<&str>) -> u64 {
         let mut headers = HeaderMap::new();
         if let Some(id) = id {
             headers.insert(subject::COMMAND_ID_HEADER, id);
         }
-        let to = subject::command(&UserId::local(), video, verb);
+        let to = subject::command(user, video, verb);
         self.bus.publish(to, headers, body.to_string().into(), None).await.expect("the stream takes it").sequence
     }
 
@@ -187,6 +194,7 @@ impl Stage {
             let message = stream.get_raw_message(self.next).await.expect("it is there");
             let tokens: Vec<_> = message.subject.split('.').collect();
             self.published.push(Published {
+                user: tokens[1].to_owned(),
                 video: tokens[2].to_owned(),
                 name: tokens[4].to_owned(),
                 body: serde_json::from_slice(&message.payload).expect("JSON"),

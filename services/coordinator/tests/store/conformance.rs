@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coordinator::store::{Append, Appended, PlannedJob, Position, Published, Store, StoreError};
+use coordinator::store::{Append, Appended, Moved, PlannedJob, Position, Published, Store, StoreError};
 use messages::event::Event;
 use messages::id::UserId;
 use messages::query::{ListVideos, VideoStatus};
@@ -63,7 +63,7 @@ pub async fn of_two_appends_in_the_same_place_one_is_recorded(store: &dyn Store)
 
     let loaded = store.load(video(1)).await.expect("it loads");
     assert_eq!(loaded.journal[1..], winner.events);
-    let outcomes: Vec<_> = loaded.outcomes.keys().map(|id| id.as_str()).collect();
+    let outcomes: Vec<_> = loaded.outcomes.keys().map(|(_, id)| id.as_str()).collect();
     assert_eq!(outcomes, ["winner"], "the loser leaves no outcome");
     let planned: Vec<_> = jobs(store, video(1)).await.iter().map(|job| job.id.version).collect();
     assert_eq!(planned, [8], "the loser plans no job and ends none");
@@ -104,6 +104,45 @@ pub async fn the_first_outcome_of_a_command_stays(store: &dyn Store) {
     }
 }
 
+pub async fn one_id_of_two_people_names_two_commands(store: &dyn Store) {
+    let (id, eve) = (video(1), "eve".parse::<UserId>().expect("valid"));
+    let of_eve = Append { user: eve.clone(), outcome: Some(outcome("a", "in vain")), ..append(id, Vec::new()) };
+    commit(store, created(id)).await;
+    commit(store, of_eve).await;
+    commit(store, Append { outcome: Some(outcome("a", "done")), ..append(id, Vec::new()) }).await;
+    let name = |user: &UserId| (user.clone(), "a".parse().expect("valid"));
+    let loaded = store.load(id).await.expect("it loads");
+    assert_eq!(loaded.outcomes[&name(&eve)], outcome("a", "in vain"));
+    assert_eq!(loaded.outcomes[&name(&parts::user())], outcome("a", "done"));
+
+    // Each hears of its own on a subject of its own.
+    let told = async || {
+        let waiting = store.unpublished(vec![Partition::of(id)]).await.expect("it is read");
+        let told = waiting.into_iter().filter(|found| found.video == id && !found.outcomes.is_empty());
+        let mut told: Vec<_> = told.map(|found| (found.user, found.outcomes)).collect();
+        told.sort_by_key(|(user, _)| *user == eve);
+        told
+    };
+    let ours = (parts::user(), vec![outcome("a", "done")]);
+    assert_eq!(told().await, [ours.clone(), (eve.clone(), vec![outcome("a", "in vain")])]);
+    let outcomes = vec![(id, eve.clone(), "a".parse().expect("valid"))];
+    store.mark_published(Published { outcomes, ..Published::default() }).await.expect("it is marked");
+    assert_eq!(told().await, [ours]);
+}
+
+pub async fn what_was_asked_in_vain_is_forgotten(store: &dyn Store) {
+    for n in 1..=2 {
+        commit(store, Append { outcome: Some(outcome("a", "in vain")), ..append(video(n), Vec::new()) }).await;
+    }
+    commit(store, created(video(2))).await;
+    let outcomes = async |n| store.load(video(n)).await.expect("it loads").outcomes.len();
+    // Outcomes of these samples are of the ninth second.
+    store.forget_commands(at(9)).await.expect("nothing is that old");
+    assert_eq!((outcomes(1).await, outcomes(2).await), (1, 1));
+    store.forget_commands(at(10)).await.expect("it is forgotten");
+    assert_eq!((outcomes(1).await, outcomes(2).await), (0, 1), "a video that came to be keeps its commands");
+}
+
 pub async fn the_outcome_of_a_command_about_no_video_is_kept(store: &dyn Store) {
     commit(store, Append { outcome: Some(outcome("a", "in vain")), ..append(video(1), Vec::new()) }).await;
     let loaded = store.load(video(1)).await.expect("it loads");
@@ -118,21 +157,27 @@ pub async fn positions_are_recorded_together_with_appends(store: &dyn Store) {
     let of = async |owner: &str, seconds| {
         store.lease(owner, at(seconds), at(seconds + 6)).await.expect("leased")[&partition]
     };
+    let moved = |owner: &str, position| vec![Moved { owner: owner.to_owned(), partition, position }];
     assert_eq!(of("a", 0).await, Position::default());
-    store.append(vec![created(video(1))], vec![(partition, position)]).await.expect("it is recorded");
+    store.append(vec![created(video(1))], moved("a", position)).await.expect("it is recorded");
     assert_eq!(of("a", 1).await, position);
 
     // The second event of the same number cannot be written, and takes everything beside it back.
     let mut broken = made(video(1), 2);
     broken.events.extend(made(video(1), 2).events);
     let further = Position { sequence: position.sequence + 1, ..position };
-    let failed = store.append(vec![created(video(2)), broken], vec![(partition, further)]).await;
+    let failed = store.append(vec![created(video(2)), broken], moved("a", further)).await;
     assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
     assert_eq!(of("a", 2).await, position);
     assert_eq!((seqs(store, video(1)).await, seqs(store, video(2)).await), (vec![1], vec![]));
 
     store.release("a").await.expect("released");
     assert_eq!(of("b", 3).await, position, "the next owner goes on there");
+
+    // Who lost the lease may still record, but says nothing about where to read on.
+    let stale = store.append(vec![made(video(1), 2)], moved("a", further)).await.expect("it is answered");
+    assert_eq!(stale, [Appended::Committed]);
+    assert_eq!(of("b", 4).await, position);
 }
 
 pub async fn what_has_not_left_is_found_until_it_is_marked(store: &dyn Store) {
@@ -159,7 +204,7 @@ pub async fn what_has_not_left_is_found_until_it_is_marked(store: &dyn Store) {
     mark(vec![(id, 1)], vec![]).await;
     let found = waiting().await.expect("something has not left");
     assert_eq!(found.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [2]);
-    mark(vec![(id, 2)], vec![(id, "a".parse().expect("valid"))]).await;
+    mark(vec![(id, 2)], vec![(id, parts::user(), "a".parse().expect("valid"))]).await;
     assert!(waiting().await.is_none());
     mark(vec![(id, 1)], vec![]).await;
     assert!(waiting().await.is_none(), "an older mark takes nothing back");
@@ -167,6 +212,32 @@ pub async fn what_has_not_left_is_found_until_it_is_marked(store: &dyn Store) {
     commit(store, made(id, 3)).await;
     let found = waiting().await.expect("the new one");
     assert_eq!(found.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [3]);
+}
+
+pub async fn what_is_unfinished_of_one_video_is_found(store: &dyn Store) {
+    let (id, eve) = (video(1), "eve".parse::<UserId>().expect("valid"));
+    let first = Append { plan: vec![job(id, 1), job(id, 2)], outcome: Some(outcome("a", "")), ..created(id) };
+    commit(store, first).await;
+    commit(store, Append { plan: vec![job(video(2), 1)], ..created(video(2)) }).await;
+    commit(store, Append { user: eve.clone(), outcome: Some(outcome("b", "")), ..append(id, Vec::new()) }).await;
+    let events = vec![(id, 1)];
+    store.mark_published(Published { events, ..Published::default() }).await.expect("it is marked");
+    commit(store, Append { ended: vec![job_id(id, 1)], ..made(id, 2) }).await;
+
+    let (unpublished, jobs) = store.unfinished(id).await.expect("it is read");
+    assert_eq!(jobs, [job(id, 2)]);
+    let events = |found: &coordinator::store::Unpublished| found.events.iter().map(|event| event.seq).collect();
+    let found: Vec<_> = unpublished
+        .iter()
+        .map(|found| (found.video, found.user.clone(), events(found), found.outcomes.clone()))
+        .collect();
+    let ours = parts::user();
+    assert_eq!(found[0], (id, ours.clone(), vec![2], vec![]), "events leave before outcomes");
+    let mut outcomes = found[1..].to_vec();
+    outcomes.sort_by_key(|(_, user, ..)| *user == eve);
+    assert_eq!(outcomes, [(id, ours, vec![], vec![outcome("a", "")]), (id, eve, vec![], vec![outcome("b", "")])]);
+    let (unpublished, jobs) = store.unfinished(video(9)).await.expect("it is read");
+    assert!(unpublished.is_empty() && jobs.is_empty());
 }
 
 pub async fn jobs_are_there_from_their_order_to_their_end(store: &dyn Store) {
@@ -192,7 +263,7 @@ pub async fn how_often_a_job_was_sent_is_kept_until_its_next_attempt(store: &dyn
     let id = video(1);
     commit(store, Append { plan: vec![job(id, 1)], ..created(id) }).await;
     let sent = async |times| {
-        let jobs = vec![(job_id(id, 1), times), (job_id(id, 9), 1)];
+        let jobs = vec![(job_id(id, 1), 1, times), (job_id(id, 9), 1, 1)];
         store.mark_published(Published { jobs, ..Published::default() }).await.expect("it is marked");
     };
     for times in [1, 2] {
@@ -200,8 +271,10 @@ pub async fn how_often_a_job_was_sent_is_kept_until_its_next_attempt(store: &dyn
         assert_eq!(jobs(store, id).await[0].sends, times);
     }
     commit(store, Append { plan: vec![PlannedJob { attempt: 2, ..job(id, 1) }], ..made(id, 2) }).await;
-    let job = jobs(store, id).await.remove(0);
-    assert_eq!((job.attempt, job.sends), (2, 0), "a new attempt was never sent");
+    let now = jobs(store, id).await.remove(0);
+    assert_eq!((now.attempt, now.sends), (2, 0), "a new attempt was never sent");
+    sent(3).await;
+    assert_eq!(jobs(store, id).await[0].sends, 0, "late word of the one before says nothing about it");
 }
 
 async fn lease(store: &dyn Store, owner: &str, seconds: i64) -> HashSet<Partition> {
@@ -346,8 +419,9 @@ pub async fn a_restart_keeps_everything(database: &dyn Database) {
     let store = database.open().await;
     lease(store.as_ref(), "a", 0).await;
     let first = Append { plan: vec![job(id, 1)], outcome: Some(outcome("a", "")), ..created(id) };
-    store.append(vec![first.clone()], vec![(partition, position)]).await.expect("it is recorded");
-    let jobs_sent = Published { jobs: vec![(job_id(id, 1), 3)], ..Published::default() };
+    let moved = Moved { owner: "a".to_owned(), partition, position };
+    store.append(vec![first.clone()], vec![moved]).await.expect("it is recorded");
+    let jobs_sent = Published { jobs: vec![(job_id(id, 1), 1, 3)], ..Published::default() };
     store.mark_published(jobs_sent).await.expect("it is marked");
     let before = store.load(id).await.expect("it loads");
     drop(store);

@@ -147,18 +147,45 @@ fn judge(subject: &str, error: &ClientError) -> PublishError {
             let cause = std::error::Error::source(error)
                 .and_then(|cause| cause.downcast_ref::<async_nats::jetstream::Error>().cloned());
             match cause {
-                Some(cause) if cause.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => {
-                    PublishError::TooLarge { subject }
-                }
-                Some(cause)
-                    if [ErrorCode::CLUSTER_NOT_AVAILABLE, ErrorCode::STREAM_NOT_FOUND]
-                        .contains(&cause.error_code()) =>
-                {
-                    PublishError::Unavailable { subject, reason: cause.to_string() }
-                }
-                Some(cause) => PublishError::Refused { subject, reason: cause.to_string() },
+                Some(cause) => judge_code(subject, cause.code(), cause.error_code(), cause.to_string()),
                 None => PublishError::Unavailable { subject, reason: error.to_string() },
             }
         }
+    }
+}
+
+/// The server says whose fault it is, as HTTP does: 400 is the message's, all else is its own and may pass. A missing stream
+/// comes back, and a full account is emptied.
+fn judge_code(subject: String, status: usize, code: ErrorCode, reason: String) -> PublishError {
+    const PASSING: [ErrorCode; 2] = [ErrorCode::STREAM_NOT_FOUND, ErrorCode::ACCOUNT_RESOURCES_EXCEEDED];
+    if [ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM, ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM].contains(&code) {
+        PublishError::TooLarge { subject }
+    } else if status == 400 && !PASSING.contains(&code) {
+        PublishError::Refused { subject, reason }
+    } else {
+        PublishError::Unavailable { subject, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_the_messages_own_fault_is_refused() {
+        let judged = |status, code| judge_code("a.b".to_owned(), status, code, "so it says".to_owned());
+        for (status, code) in [
+            (503, ErrorCode::CLUSTER_NOT_AVAILABLE),
+            (503, ErrorCode::STREAM_STORE_FAILED),
+            (503, ErrorCode::INSUFFICIENT_RESOURCES),
+            (500, ErrorCode::STORAGE_RESOURCES_EXCEEDED),
+            (404, ErrorCode::STREAM_NOT_FOUND),
+            (400, ErrorCode::ACCOUNT_RESOURCES_EXCEEDED),
+        ] {
+            assert!(matches!(judged(status, code), PublishError::Unavailable { .. }), "{status} {code:?}");
+        }
+        let too_large = judged(400, ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM);
+        assert!(matches!(too_large, PublishError::TooLarge { .. }), "{too_large:?}");
+        assert!(matches!(judged(400, ErrorCode::BAD_REQUEST), PublishError::Refused { .. }));
     }
 }

@@ -24,7 +24,8 @@ use crate::artifacts::{ObjectMeta, PutOnce};
 use crate::backoff::Backoff;
 use crate::job_error::JobError;
 
-/// The delivery of one send at which a job counts as one that kills its workers: nothing but a crash delivers again.
+/// The delivery of one send at which a job counts as one that kills its workers: nothing but a crash delivers again, and
+/// what was handed back does not count. A network that is away for longer than the ack wait cannot be told from a crash.
 const CRASHED: u64 = 4;
 /// How long a record is tried to be written before the job is given to the next attempt.
 const RECORDING: Duration = Duration::from_secs(60);
@@ -32,6 +33,9 @@ const RECORDING: Duration = Duration::from_secs(60);
 const HANDED_BACK: Duration = Duration::from_secs(1);
 /// When a job that could not even be set aside is tried again.
 const SET_ASIDE_LATER: Duration = Duration::from_secs(30);
+
+/// What such a note says; that it is there is all that counts.
+const NOTE: &[u8] = b"{}";
 
 /// What becomes of a job.
 enum Verdict {
@@ -64,12 +68,14 @@ impl Replica {
         let about = Subject::from(&job);
         let progress = watch::Sender::new(0.0);
         let pulse = Pulse::start(delivery.clone(), self.desk.clone(), about.clone(), progress.subscribe());
+        let note = handed_back_key(&job, delivery.deliveries());
         let verdict = self.verdict(delivery.as_ref(), job, progress).await;
         let heard = self.report(&about, verdict).await;
         if heard {
             finish(delivery.as_ref()).await;
         } else {
             // Nobody heard it, and there is no time left: whoever gets it next finds the record, if there is one.
+            self.note_handed_back(&about, note).await;
             delivery.hand_back(HANDED_BACK).await;
         }
         drop(pulse);
@@ -84,7 +90,9 @@ impl Replica {
             Ok(None) => {}
             Err(error) => return Verdict::Failed(error.to_failed()),
         }
-        if delivery.deliveries() >= CRASHED {
+        if delivery.deliveries() >= CRASHED
+            && delivery.deliveries() - self.handed_back(&job, delivery.deliveries()).await >= CRASHED
+        {
             let reason = format!("{} workers took this job and were gone before they answered", CRASHED - 1);
             tracing::error!(deliveries = delivery.deliveries(), "a job kills its workers");
             // The report says the same, so a letter that cannot be stored must not hold it up.
@@ -167,6 +175,33 @@ impl Replica {
             }
             Err(_) => Err(JobError::Cancelled),
         }
+    }
+
+    /// Leaves word for the next that this delivery was no crash. Word that cannot be left costs one of three tries.
+    async fn note_handed_back(&self, about: &Subject, key: String) {
+        let meta = ObjectMeta {
+            media_type: MediaType::Json,
+            sha256: Digest::of(NOTE),
+            size: NOTE.len() as u64,
+            job: about.id.to_string(),
+        };
+        let noted = self.parts.objects.put_once(&key, NOTE.to_vec(), &meta);
+        tokio::select! {
+            noted = noted => if let Err(error) = noted {
+                tracing::debug!(error = %error, "a job that is handed back will look like one that crashed");
+            },
+            () = self.parts.clock.sleep(PATIENCE) => {}
+        }
+    }
+
+    /// How many of the deliveries before this one were handed back.
+    async fn handed_back(&self, job: &Job, deliveries: u64) -> u64 {
+        let mut handed_back = 0;
+        for delivery in 1..deliveries {
+            let noted = self.parts.objects.get(&handed_back_key(job, delivery)).await;
+            handed_back += u64::from(matches!(noted, Ok(Some(_))));
+        }
+        handed_back
     }
 
     async fn find_record(&self, job: &Job) -> Result<Option<Done>, JobError> {
@@ -273,6 +308,11 @@ impl Replica {
         }
         stored.is_ok()
     }
+}
+
+/// Where it stands that a delivery was handed back: once, because a number is given to one delivery of one send.
+fn handed_back_key(job: &Job, delivery: u64) -> String {
+    format!("{}{}.{}.{}.{delivery}.returned.json", job.prefix, job.id, job.attempt, job.send)
 }
 
 /// The outcome is committed, so an acknowledgement that is lost only makes somebody report it again.

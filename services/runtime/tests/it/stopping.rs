@@ -109,6 +109,25 @@ async fn a_job_that_arrives_during_a_stop_is_handed_back_unstarted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_stopping_workers_hand_back_are_not_taken_for_ones_that_kill_them() {
+    let mut scene = Scene::set().await;
+    send(&scene.bus, &job(1)).await;
+    scene.coordinator.leave().await;
+    for _ in 0..4 {
+        let handler = Scripted::endless();
+        let worker = Worker::start_with(&scene.bus, &scene.objects, &handler, 1, Duration::ZERO);
+        handler.called(1).await;
+        worker.stop().await;
+    }
+
+    scene.coordinator = crate::harness::Coordinator::listen(&scene.bus).await;
+    let handler = Scripted::quick();
+    let worker = Worker::start(&scene.bus, &scene.objects, &handler);
+    assert_eq!(scene.coordinator.end_of(&job(1)).await, done(&job(1)));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_without_a_coordinator_leaves_the_job_to_others() {
     let mut scene = Scene::set().await;
     let handler = Scripted::new(|task| {
