@@ -17,6 +17,7 @@ use messages::command::{Code, Command, Rejection, Via};
 use messages::event::{CommandOutcome, Event, Recorded};
 use messages::id::{CommandId, JobId, UserId, VideoId};
 use messages::job::{self, DeadLetter, NotWanted};
+use messages::query::LedgerRow;
 use messages::subject::Partition;
 use messages::{codec, subject};
 use runtime::clock::Clock;
@@ -64,6 +65,8 @@ pub enum Mail {
     Command(CommandMail),
     /// A worker reports.
     Report(ReportMail),
+    /// Something that was abandoned has been kept for so long. Nobody waits for an answer.
+    Collect(Duration),
 }
 
 /// A command as it was read.
@@ -165,6 +168,7 @@ impl Actor {
             match tokio::time::timeout(IDLE, self.mails.recv()).await {
                 Ok(Some(Mail::Command(mail))) => self.command(mail).await,
                 Ok(Some(Mail::Report(mail))) => self.report(mail).await,
+                Ok(Some(Mail::Collect(keep_for))) => self.collect(keep_for).await,
                 Ok(None) => return,
                 Err(_) if self.actors.leave(self.video, &self.mails) => return,
                 Err(_) => {}
@@ -254,15 +258,25 @@ impl Actor {
         let _ = reply.send(answer);
     }
 
+    /// Retention. What cannot be recorded now is left to the next sweep.
+    async fn collect(&mut self, keep_for: Duration) {
+        let decision = self.decide(Input::Collect { keep_for }, self.around.clock.now()).await;
+        let owner = decision.video.as_ref().map(|video| video.user.clone());
+        let Some(owner) = owner.filter(|_| !decision.events.is_empty()) else { return };
+        match self.record((decision, Jobs::default()), None, &owner).await {
+            Ok(Appended::Committed) => {}
+            Ok(Appended::Lost) => self.state = None,
+            Err(error) => tracing::debug!(error = %error, "retention waits for the database"),
+        }
+    }
+
     /// What the journal says, read when it is not known.
     async fn known(&mut self) -> &mut Known {
         let mut patience = Patience::default();
         while self.state.is_none() {
             match self.around.store.load(self.video).await {
                 Ok(loaded) => {
-                    let catalogue = loaded.catalogue;
-                    let video = catalogue.and_then(|catalogue| Video::replay(self.video, &loaded.journal, catalogue));
-                    self.state = Some(Known { video, outcomes: loaded.outcomes });
+                    self.state = Some(Known { video: loaded.video(self.video), outcomes: loaded.outcomes });
                 }
                 Err(error) => patience.lose(&error).await,
             }
@@ -341,6 +355,7 @@ impl Actor {
         user: &UserId,
     ) -> Result<Appended, StoreError> {
         let row = decision.video.as_ref().filter(|_| !decision.events.is_empty()).map(row_of);
+        let (spent, garbage) = self.kept_of(&decision);
         let append = Append {
             video: self.video,
             user: user.clone(),
@@ -348,6 +363,8 @@ impl Actor {
             row,
             plan: jobs.plan.clone(),
             ended: jobs.ended.clone(),
+            spent,
+            garbage,
             outcome: outcome.clone(),
         };
         if self.around.committer.append(append).await? == Appended::Lost {
@@ -367,6 +384,20 @@ impl Actor {
             known.outcomes.extend(outcome.map(|outcome| (outcome.command_id().clone(), outcome)));
         }
         Ok(Appended::Committed)
+    }
+
+    /// What a decision books, and the objects that it lets go of.
+    fn kept_of(&self, decision: &Decision) -> (Vec<LedgerRow>, Vec<String>) {
+        let Some(video) = decision.video.as_ref().filter(|_| !decision.events.is_empty()) else {
+            return (Vec::new(), Vec::new());
+        };
+        let before = self.state.as_ref().and_then(|known| known.video.as_ref());
+        let booked = before.map_or(0, |video| video.ledger.len());
+        let collected = decision.events.iter().filter_map(|recorded| match &recorded.event {
+            Event::CheckpointsCollected { artifacts, .. } => Some(video.garbage(artifacts)),
+            _ => None,
+        });
+        (video.ledger.iter().skip(booked).cloned().collect(), collected.flatten().collect())
     }
 
     fn log(&self, events: &[Recorded]) {
@@ -425,7 +456,8 @@ fn row_of(video: &Video) -> VideoRow {
         prompt: video.request.prompt.clone(),
         created_at: video.created_at,
         updated_at: video.updated_at,
-        deleted: video.deleted.is_some(),
+        deleted: video.deleted.clone(),
+        forgotten_since: video.forgotten_since(),
     }
 }
 
