@@ -250,6 +250,8 @@ codes! {
     ArtifactStale = "artifact_stale", 409;
     /// Something is being made again.
     ArtifactPending = "artifact_pending", 409;
+    /// Retention has collected what was made there.
+    Collected = "collected", 409;
     /// The job's fate is not unknown.
     NotUnknown = "not_unknown", 409;
     /// A part of the product that is not there yet.

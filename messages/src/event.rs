@@ -220,6 +220,15 @@ pub enum Event {
         /// Through which door.
         how: Via,
     },
+    /// Retention collected what abandoned checkpoints made: its objects go, the checkpoints stay in the tree.
+    CheckpointsCollected {
+        /// The checkpoints that lost something.
+        checkpoint_ids: Vec<CheckpointId>,
+        /// What is gone.
+        artifacts: Vec<ArtifactId>,
+        /// How many bytes it took.
+        bytes: u64,
+    },
     /// A branch was opened.
     BranchCreated {
         /// The new branch.
@@ -414,6 +423,7 @@ impl Event {
             Self::CheckpointApproved { .. } => "checkpoint_approved",
             Self::CheckpointRejected { .. } => "checkpoint_rejected",
             Self::CheckpointAbandoned { .. } => "checkpoint_abandoned",
+            Self::CheckpointsCollected { .. } => "checkpoints_collected",
             Self::BranchCreated { .. } => "branch_created",
             Self::SpecEdited { .. } => "spec_edited",
             Self::ArtifactOrdered { .. } => "artifact_ordered",
@@ -468,6 +478,7 @@ impl Recorded {
             | Event::CheckpointApproved { .. }
             | Event::CheckpointRejected { .. }
             | Event::CheckpointAbandoned { .. }
+            | Event::CheckpointsCollected { .. }
             | Event::BranchCreated { .. }
             | Event::ArtifactOrdered { .. }
             | Event::ArtifactReady { .. }

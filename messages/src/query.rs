@@ -21,8 +21,8 @@ use crate::phase::Phase;
 use crate::video::{AutoContinue, Request};
 
 /// The queries about one video.
-pub const VIDEO_QUERIES: [&str; 9] =
-    ["status", "video", "checkpoints", "checkpoint", "tree", "branches", "history", "cost", "compare"];
+pub const VIDEO_QUERIES: [&str; 10] =
+    ["status", "video", "checkpoints", "checkpoint", "tree", "branches", "history", "cost", "compare", "retention"];
 
 /// Where a video or branch stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -209,6 +209,9 @@ pub struct CheckpointView {
     pub can_continue: bool,
     /// Whether retention passes it over.
     pub pinned: bool,
+    /// Whether retention has collected what was made here: that is in neither list of artifacts any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub collected: bool,
     /// What a reviewer should know.
     pub warnings: Vec<String>,
     /// What approving it will cost.
@@ -291,6 +294,9 @@ pub struct TreeCheckpoint {
     pub created_at: DateTime<Utc>,
     /// The digest of its selection.
     pub digest: Digest,
+    /// Whether retention has collected what was made here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub collected: bool,
 }
 
 /// Each of `branches`.
@@ -527,6 +533,29 @@ pub struct ArtifactDifference {
     pub a: Option<ArtifactView>,
     /// That of `b`.
     pub b: Option<ArtifactView>,
+}
+
+/// Each of `retention`: what a checkpoint made that nothing living refers to any more, and when it goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Collectible {
+    /// The checkpoint.
+    pub checkpoint_id: CheckpointId,
+    /// Its branch.
+    pub branch_name: BranchName,
+    /// 1 to 4.
+    pub phase_number: Phase,
+    /// Counted per branch and phase.
+    pub version: u32,
+    /// Since when nothing living refers to it.
+    pub since: DateTime<Utc>,
+    /// When it goes; none while retention is switched off.
+    pub due_at: Option<DateTime<Utc>>,
+    /// What goes.
+    pub artifacts: Vec<ArtifactId>,
+    /// How many bytes that takes.
+    pub bytes: u64,
+    /// What it cost to make.
+    pub cost_usd: Usd,
 }
 
 /// The body of `query.{user}.artifact`.

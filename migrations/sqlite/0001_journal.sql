@@ -17,13 +17,20 @@ create table video (
     prompt text not null,
     created_at integer not null,
     updated_at integer not null,
-    -- A tombstone hides the video and stays.
-    deleted_at integer
+    -- A tombstone hides the video and stays; it answers as the command that made it did.
+    deleted_at integer,
+    deleted_by text,
+    -- When a deleted video's objects and rows go; null once all of them are gone.
+    purge_at integer,
+    -- Since when something of it can be collected; how long that is kept is a setting.
+    forgotten_since integer
 ) strict;
 
 create index video_by_user on video (user_id, created_at desc, id desc) where deleted_at is null;
 create index video_by_user_and_status on video (user_id, status, created_at desc, id desc) where deleted_at is null;
 create index video_unpublished on video (partition) where published_seq < seq;
+create index video_purge on video (partition, purge_at) where purge_at is not null;
+create index video_forgotten on video (partition, forgotten_since) where forgotten_since is not null;
 
 create table event (
     video_id text not null,
@@ -78,6 +85,34 @@ create table artifact (
     id text primary key,
     video_id text not null
 ) strict, without rowid;
+
+-- What reached paid providers: only ever added to, and kept when the video goes.
+create table ledger (
+    video_id text not null,
+    job text not null,
+    attempt integer not null,
+    -- Counted from 0 within the attempt.
+    position integer not null,
+    user_id text not null,
+    branch text not null,
+    phase integer not null,
+    artifact_key text not null,
+    model text not null,
+    unit text not null,
+    quantity real not null,
+    -- Millionths of a dollar.
+    amount integer not null,
+    booked_at integer not null,
+    primary key (video_id, job, attempt, position)
+) strict, without rowid;
+
+-- Objects that nothing refers to any more; a row goes when its object is deleted.
+create table garbage (
+    object_key text primary key,
+    partition integer not null
+) strict, without rowid;
+
+create index garbage_by_partition on garbage (partition);
 
 -- Models, prices and beats as videos froze them, by digest.
 create table catalogue (

@@ -2,6 +2,7 @@
 //!
 //! | file | what happens |
 //! |---|---|
+//! | `deletion` | a video deleted while it is being made, and `kill -9` after it |
 //! | `ends` | `kill -9` and Ctrl-C in every phase and around approvals |
 //! | `full_store` | no room for objects |
 //! | `lost_bus` | nats-server killed, its storage wiped, its streams deleted |
@@ -11,6 +12,7 @@
 //!
 //! [`stand_in`] is an ffmpeg that can be held up, so that "in the middle of a job" is no matter of luck.
 
+mod deletion;
 mod ends;
 mod full_store;
 mod lost_bus;
@@ -76,7 +78,8 @@ async fn assert_made_once(system: &System, video: &str) {
     }
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+/// Every file below a folder.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
     paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()

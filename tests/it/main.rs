@@ -7,6 +7,7 @@
 //! | `api` | the live stream, idempotency keys, the other routes |
 //! | `bad_input` | what is refused, by which name, over HTTP and over NATS; garbage on every subject |
 //! | `money` | what is estimated is what is booked; budgets; by hand and alone make the same film |
+//! | `retention` | what was abandoned is listed, then collected with its objects |
 //! | `nats_cli`, `nats_py` | other people's clients |
 //! | `processes` | every service as a process of its own |
 //! | `bad_days` | kills, restarts, missing tools |
@@ -25,4 +26,5 @@ mod money;
 mod nats_cli;
 mod nats_py;
 mod processes;
+mod retention;
 mod tidy;

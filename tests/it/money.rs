@@ -9,7 +9,7 @@ use crate::harness::{Setup, System, root, text};
 const WISH: &str = "A short ad for a mechanical watch, elegant, gold and black";
 
 /// The shipped models, every local one at 0.50 dollars a generation and clips at 0.10 a second.
-fn priced(folder: &tempfile::TempDir) -> PathBuf {
+pub fn priced(folder: &tempfile::TempDir) -> PathBuf {
     let shipped = std::fs::read_to_string(root().join("config/models.toml")).expect("the catalogue ships");
     let mut models: toml::Table = shipped.parse().expect("the catalogue is TOML");
     for model in models["models"].as_array_mut().expect("a list").iter_mut() {

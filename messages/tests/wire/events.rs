@@ -27,6 +27,7 @@ every_variant!(
         Event::CheckpointApproved { .. } => "checkpoint_approved",
         Event::CheckpointRejected { .. } => "checkpoint_rejected",
         Event::CheckpointAbandoned { .. } => "checkpoint_abandoned",
+        Event::CheckpointsCollected { .. } => "checkpoints_collected",
         Event::CheckpointPinned { .. } => "checkpoint_pinned",
         Event::BranchCreated { .. } => "branch_created",
         Event::SpecEdited { .. } => "spec_edited",
@@ -218,5 +219,10 @@ fn events(catalogue: Digest) -> Vec<Event> {
             budget_usd: usd(500_000),
         },
         Event::VideoDeleted { by: user(), how: Via::Http },
+        Event::CheckpointsCollected {
+            checkpoint_ids: vec![drawing],
+            artifacts: vec![artifact_id(beat, 1), artifact_id(beat, 2)],
+            bytes: 81_920,
+        },
     ]
 }

@@ -8,9 +8,9 @@ use messages::id::BranchName;
 use messages::phase::Phase;
 use messages::query::{
     Allowed, ArtifactDifference, ArtifactLocation, ArtifactView, AskArtifact, AskCheckpoint, AskCheckpoints,
-    AskCompare, AskHistory, BranchState, BranchView, CheckpointView, Comparison, Cost, CostSummary, History, JobView,
-    LedgerRow, ListVideos, SpecDifference, Status, TreeCheckpoint, TreeNode, VideoStatus, VideoSummary, VideoView,
-    Videos, answer, artifact_link,
+    AskCompare, AskHistory, BranchState, BranchView, CheckpointView, Collectible, Comparison, Cost, CostSummary,
+    History, JobView, LedgerRow, ListVideos, SpecDifference, Status, TreeCheckpoint, TreeNode, VideoStatus,
+    VideoSummary, VideoView, Videos, answer, artifact_link,
 };
 use serde_json::json;
 
@@ -88,6 +88,7 @@ pub fn answers() -> Vec<Case> {
         Case::json("answer_history", history),
         Case::json("answer_cost", cost()),
         Case::json("answer_compare", comparison()),
+        Case::json("answer_retention", vec![collectible()]),
         Case::json("answer_artifact_object", location(Content::Object(object(ArtifactKey::Final, MediaType::Mp4)))),
         Case::json("answer_artifact_spec", location(Content::Spec(Box::new(spec())))),
         Case::json("answer_refusal", refusal()),
@@ -176,6 +177,7 @@ fn checkpoint_view() -> CheckpointView {
         edited: true,
         can_continue: true,
         pinned: true,
+        collected: false,
         warnings: vec!["the last beat is not of the closing group".into()],
         estimate_next_usd: usd(10_000),
         remake_usd: Default::default(),
@@ -216,6 +218,7 @@ fn tree_node() -> TreeNode {
             status: "approved".into(),
             created_at: time(5),
             digest: Digest::of(b"a selection"),
+            collected: false,
         },
         children,
     };
@@ -283,6 +286,20 @@ fn comparison() -> Comparison {
         cost_a_usd: usd(280_000),
         cost_b_usd: usd(30_000),
         cost_difference_usd: -0.25,
+    }
+}
+
+fn collectible() -> Collectible {
+    Collectible {
+        checkpoint_id: checkpoint(Phase::Storyboard),
+        branch_name: branch("main-1"),
+        phase_number: Phase::Storyboard,
+        version: 1,
+        since: time(5),
+        due_at: Some(time(9)),
+        artifacts: vec![artifact_id(ArtifactKey::Beat(0), 1)],
+        bytes: 81_920,
+        cost_usd: usd(280_000),
     }
 }
 

@@ -17,6 +17,7 @@ use messages::command::{Code, Command, Rejection, Via};
 use messages::event::{CommandOutcome, Event, Recorded};
 use messages::id::{CommandId, JobId, UserId, VideoId};
 use messages::job::{self, ClaimReply, Failed, FailureKind, NotWanted};
+use messages::query::LedgerRow;
 use messages::subject::Partition;
 use messages::{codec, subject};
 use runtime::clock::Clock;
@@ -64,6 +65,8 @@ pub enum Mail {
     Command(CommandMail),
     /// A worker reports.
     Report(ReportMail),
+    /// Something that was abandoned has been kept for so long. Nobody waits for an answer.
+    Collect(Duration),
 }
 
 /// A command as it was read.
@@ -174,6 +177,7 @@ impl Actor {
             match clock.within(IDLE, self.mails.recv()).await {
                 Some(Some(Mail::Command(mail))) => self.command(mail).await,
                 Some(Some(Mail::Report(mail))) => self.report(mail).await,
+                Some(Some(Mail::Collect(keep_for))) => self.retention(keep_for).await,
                 Some(None) => return,
                 None => {
                     self.make_sure().await;
@@ -304,7 +308,7 @@ impl Actor {
                 let refused = ClaimReply::Refused(NotWanted::UnknownJob);
                 (report.with(report.attempt, failed), Reply::Claim(refused))
             }
-            Input::Command { .. } => return None,
+            Input::Command { .. } | Input::Collect { .. } => return None,
         };
         let (job, user) = (failed.job, failed.user.clone());
         if let Err(reason) = contained(self.take(&Input::Failed(failed), || false)).await {
@@ -318,6 +322,29 @@ impl Actor {
             }
         }
         Some(answer)
+    }
+
+    /// What cannot be decided or recorded now is left to the next sweep.
+    async fn retention(&mut self, keep_for: Duration) {
+        if let Err(reason) = contained(self.collect(keep_for)).await {
+            self.forget();
+            self.fault("collect", &[], &reason).await;
+        }
+    }
+
+    async fn collect(&mut self, keep_for: Duration) -> Result<(), String> {
+        let decision = self.decide(&Input::Collect { keep_for }, self.around.clock.now()).await;
+        let owner = decision.video.as_ref().map(|video| video.user.clone());
+        let Some(owner) = owner.filter(|_| !decision.events.is_empty()) else { return Ok(()) };
+        match self.record((decision, Jobs::default()), None, &owner).await {
+            Ok(Appended::Committed) => {}
+            Ok(Appended::Lost) => self.forget(),
+            Err(error) => {
+                self.forget();
+                tracing::debug!(error = %error, "retention waits for the database");
+            }
+        }
+        Ok(())
     }
 
     /// What the journal says, read when it is not known.
@@ -335,7 +362,7 @@ impl Actor {
 
     async fn load(&mut self) -> Result<Known, StoreError> {
         let loaded = self.around.store.load(self.video).await?;
-        let video = loaded.catalogue.and_then(|catalogue| Video::replay(self.video, &loaded.journal, catalogue));
+        let video = loaded.video(self.video);
         if self.unsure {
             self.hand_on().await?;
         }
@@ -435,6 +462,7 @@ impl Actor {
         user: &UserId,
     ) -> Result<Appended, StoreError> {
         let row = decision.video.as_ref().filter(|_| !decision.events.is_empty()).map(row_of);
+        let (spent, garbage) = self.kept_of(&decision);
         let append = Append {
             video: self.video,
             user: user.clone(),
@@ -442,6 +470,8 @@ impl Actor {
             row,
             plan: jobs.plan.clone(),
             ended: jobs.ended.clone(),
+            spent,
+            garbage,
             outcome: outcome.clone(),
         };
         if self.around.committer.append(append).await? == Appended::Lost {
@@ -463,6 +493,20 @@ impl Actor {
             known.outcomes.extend(outcome.map(named));
         }
         Ok(Appended::Committed)
+    }
+
+    /// What a decision books, and the objects that it lets go of.
+    fn kept_of(&self, decision: &Decision) -> (Vec<LedgerRow>, Vec<String>) {
+        let Some(video) = decision.video.as_ref().filter(|_| !decision.events.is_empty()) else {
+            return (Vec::new(), Vec::new());
+        };
+        let before = self.state.as_ref().and_then(|known| known.video.as_ref());
+        let booked = before.map_or(0, |video| video.ledger.len());
+        let collected = decision.events.iter().filter_map(|recorded| match &recorded.event {
+            Event::CheckpointsCollected { artifacts, .. } => Some(video.garbage(artifacts)),
+            _ => None,
+        });
+        (video.ledger.iter().skip(booked).cloned().collect(), collected.flatten().collect())
     }
 
     fn log(&self, events: &[Recorded]) {
@@ -521,7 +565,8 @@ fn row_of(video: &Video) -> VideoRow {
         prompt: video.request.prompt.clone(),
         created_at: video.created_at,
         updated_at: video.updated_at,
-        deleted: video.deleted.is_some(),
+        deleted: video.deleted.clone(),
+        forgotten_since: video.forgotten_since(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The coordinator's settings.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use messages::catalogue::{Catalogue, CatalogueError};
 use serde::Deserialize;
@@ -17,6 +18,10 @@ pub struct Settings {
     /// A file with `[[beats]]` and `[[archetypes]]` instead of the shipped one; empty means the shipped one.
     #[serde(default)]
     pub library: PathBuf,
+    /// Whether what was abandoned is collected at all.
+    pub collect_abandoned: bool,
+    /// How many days it is kept until then; 0 means not at all.
+    pub keep_abandoned_days: u16,
 }
 
 /// Why the catalogue's files cannot be used.
@@ -37,6 +42,12 @@ pub enum FilesError {
 }
 
 impl Settings {
+    /// How long what was abandoned is kept; none means for ever.
+    pub fn keep_abandoned(&self) -> Option<Duration> {
+        let days = Duration::from_secs(u64::from(self.keep_abandoned_days) * 24 * 60 * 60);
+        Some(days).filter(|_| self.collect_abandoned)
+    }
+
     /// The catalogue for new videos.
     pub fn catalogue(&self) -> Result<Catalogue, FilesError> {
         let text = |file: &PathBuf, shipped: &str| match file.as_os_str().is_empty() {

@@ -9,7 +9,7 @@
 //! - [`committer`], [`outbox`], [`dispatcher`]: how decisions are recorded, how events leave, how jobs leave
 //! - [`partition`], [`position`]: leases and the reading of commands
 //! - [`reports`], [`queries`]: what workers say, what anyone may see
-//! - [`sweep`]: what NATS may have lost
+//! - [`sweep`], [`purge`]: what NATS may have lost, what the object store need not keep
 
 pub mod actor;
 pub mod committer;
@@ -18,6 +18,7 @@ pub mod dispatcher;
 pub mod outbox;
 pub mod partition;
 pub mod position;
+pub mod purge;
 pub mod queries;
 pub mod reports;
 pub mod store;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messages::subject;
+use runtime::artifacts::ObjectStore;
 use runtime::bus::{Bus, BusError};
 use runtime::clock::{Clock, SystemClock};
 use runtime::registration::{Figures, Registration, RegistrationError};
@@ -44,6 +46,7 @@ use crate::config::{FilesError, Settings};
 use crate::dispatcher::{Counts, Dispatcher};
 use crate::outbox::Outbox;
 use crate::position::Positions;
+use crate::purge::Purge;
 use crate::reports::Desk;
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::video::Setup;
@@ -79,7 +82,12 @@ pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, Error> {
 }
 
 /// Runs one replica until `shutdown`: every task ends, leases are given back, what is recorded has been handed on.
-pub async fn run(settings: Settings, bus: Bus, shutdown: CancellationToken) -> Result<(), Error> {
+pub async fn run(
+    settings: Settings,
+    bus: Bus,
+    objects: Arc<dyn ObjectStore>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     let setup = Setup { catalogue: Arc::new(settings.catalogue()?), providers: vec!["local".to_owned()] };
     let store = open_store(&settings).await?;
     bus.ensure_streams_patiently(&shutdown).await?;
@@ -105,8 +113,17 @@ pub async fn run(settings: Settings, bus: Bus, shutdown: CancellationToken) -> R
     let (owned, owned_now) = watch::channel(HashSet::new());
     let counts = watch::Sender::new(Counts::default());
 
+    let purge = Purge {
+        store: Arc::clone(&store),
+        objects,
+        clock: Arc::clone(&clock),
+        actors: Arc::clone(&actors),
+        keep_abandoned: settings.keep_abandoned(),
+    };
+
     let figures = figures(&actors, &positions, owned_now.clone(), counts.subscribe());
-    let registration = register(&bus, &instance, figures, &store, &shutdown).await?;
+    let keep_abandoned = settings.keep_abandoned();
+    let registration = register(&bus, &instance, figures, &store, keep_abandoned, &shutdown).await?;
 
     let mut tasks = tokio::task::JoinSet::new();
     // Whoever may report is heard before the first command is read.
@@ -119,6 +136,7 @@ pub async fn run(settings: Settings, bus: Bus, shutdown: CancellationToken) -> R
     };
     tasks.spawn(reports::listen(desk.clone(), owned_now.clone(), shutdown.clone()));
     tasks.spawn(reports::hear_progress(desk, shutdown.clone()));
+    tasks.spawn(purge::run(purge, owned_now.clone(), shutdown.clone()));
     tasks.spawn(partition::read_commands(nats, actors, Arc::clone(&around), owned_now, shutdown.clone()));
     tasks.spawn(partition::keep_leases(instance, around, owned, shutdown.clone()));
     tasks.spawn(sweep::run(wire, Arc::clone(&store), dispatcher.clone(), Arc::clone(&clock), shutdown.clone()));
@@ -139,6 +157,7 @@ async fn register(
     instance: &str,
     figures: Figures,
     store: &Arc<dyn Store>,
+    keep_abandoned: Option<Duration>,
     shutdown: &CancellationToken,
 ) -> Result<Registration, RegistrationError> {
     let metadata = HashMap::from([
@@ -149,7 +168,8 @@ async fn register(
     let registration = Registration::new(bus, "coordinator", about, metadata, figures).await?;
     for (name, filter) in [("video", subject::VIDEO_QUERY_FILTER), ("user", subject::USER_QUERY_FILTER)] {
         let endpoint = registration.endpoint(name, filter).await?;
-        tokio::spawn(queries::answer_all(endpoint, bus.clone(), Arc::clone(store), shutdown.clone()));
+        let (bus, store) = (bus.clone(), Arc::clone(store));
+        tokio::spawn(queries::answer_all(endpoint, bus, store, keep_abandoned, shutdown.clone()));
     }
     Ok(registration)
 }

@@ -1,9 +1,11 @@
 //! The coordinator as a process of its own.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use coordinator::config::Settings;
+use runtime::artifacts::s3::{S3Objects, S3Settings};
 use runtime::bus::{Bus, BusError, NatsSettings};
 use runtime::config::ConfigError;
 use runtime::service::Flags;
@@ -46,6 +48,8 @@ async fn start(arguments: Arguments, shutdown: CancellationToken) -> Result<(), 
     runtime::telemetry::init(&settings.section::<LogSettings>("log")?)?;
     let own: Settings = settings.section("coordinator")?;
     let bus = Bus::connect(&settings.section::<NatsSettings>("nats")?).await?;
-    coordinator::run(own, bus, shutdown).await?;
+    // It only ever deletes, so it need not wait until the object store is there.
+    let objects = S3Objects::new(&settings.section::<S3Settings>("objects")?);
+    coordinator::run(own, bus, Arc::new(objects), shutdown).await?;
     Ok(())
 }

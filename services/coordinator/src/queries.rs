@@ -1,6 +1,7 @@
 //! What anyone may see: request/reply, answered by any replica straight from SQL.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::service::Request;
@@ -18,7 +19,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Store, StoreError};
-use crate::video::Video;
+use crate::video::{Checkpoint, Video};
 
 /// The most events of one page of history: with public bodies it stays far below what a message may hold.
 const PAGE: usize = 500;
@@ -28,6 +29,7 @@ pub async fn answer_all(
     mut questions: async_nats::service::endpoint::Endpoint,
     bus: Bus,
     store: Arc<dyn Store>,
+    keep_abandoned: Option<Duration>,
     shutdown: CancellationToken,
 ) {
     loop {
@@ -37,13 +39,13 @@ pub async fn answer_all(
         };
         let Some(question) = question else { return };
         let (bus, store) = (bus.clone(), Arc::clone(&store));
-        tokio::spawn(async move { respond(question, &bus, store.as_ref()).await });
+        tokio::spawn(async move { respond(question, &bus, store.as_ref(), keep_abandoned).await });
     }
 }
 
-async fn respond(question: Request, bus: &Bus, store: &dyn Store) {
+async fn respond(question: Request, bus: &Bus, store: &dyn Store, keep_abandoned: Option<Duration>) {
     let message = &question.message;
-    let answered = answer(store, &message.subject, &message.payload).await;
+    let answered = answer(store, keep_abandoned, &message.subject, &message.payload).await;
     match answered {
         Ok(answer) => {
             if let Err(error) = question.respond(Ok(Bytes::from(answer))).await {
@@ -64,11 +66,17 @@ async fn respond(question: Request, bus: &Bus, store: &dyn Store) {
 }
 
 /// The answer to a question on `query.{user}.{video}.{name}` or `query.{user}.{name}`.
-pub async fn answer(store: &dyn Store, subject: &str, body: &[u8]) -> Result<Vec<u8>, Rejection> {
+pub async fn answer(
+    store: &dyn Store,
+    keep_abandoned: Option<Duration>,
+    subject: &str,
+    body: &[u8],
+) -> Result<Vec<u8>, Rejection> {
     let tokens: Vec<_> = subject.split('.').collect();
     match tokens.as_slice() {
         ["query", user, "videos"] => videos(store, &user_of(user)?, body).await,
         ["query", user, "artifact"] => artifact(store, &user_of(user)?, body).await,
+        ["query", user, video, "retention"] => retention(store, &user_of(user)?, video, keep_abandoned).await,
         ["query", user, video, name] => about(store, &user_of(user)?, video, name, body).await,
         _ => Err(Rejection::new(Code::UnknownQuery, "ask query.{user}.videos or query.{user}.{video}.{name}")),
     }
@@ -96,6 +104,9 @@ async fn artifact(store: &dyn Store, user: &UserId, body: &[u8]) -> Result<Vec<u
         _ => rejection,
     })?;
     let artifact = video.artifacts.get(&artifact_id).ok_or_else(unknown)?;
+    if video.collected.contains(&artifact_id) {
+        return Err(Rejection::new(Code::Collected, format!("`{artifact_id}` was abandoned and has been collected")));
+    }
     json(&ArtifactLocation {
         user: video.user.clone(),
         video_id: video.id,
@@ -104,9 +115,22 @@ async fn artifact(store: &dyn Store, user: &UserId, body: &[u8]) -> Result<Vec<u
     })
 }
 
+fn video_of(token: &str) -> Result<VideoId, Rejection> {
+    token.parse().map_err(|_| Rejection::new(Code::UnknownVideo, format!("there is no video `{token}`")))
+}
+
+/// The dry run of retention.
+async fn retention(
+    store: &dyn Store,
+    user: &UserId,
+    id: &str,
+    keep_abandoned: Option<Duration>,
+) -> Result<Vec<u8>, Rejection> {
+    json(&load(store, user, video_of(id)?).await?.collectible(keep_abandoned))
+}
+
 async fn about(store: &dyn Store, user: &UserId, id: &str, name: &str, body: &[u8]) -> Result<Vec<u8>, Rejection> {
-    let unknown_id = |_| Rejection::new(Code::UnknownVideo, format!("there is no video `{id}`"));
-    let id: VideoId = id.parse().map_err(unknown_id)?;
+    let id = video_of(id)?;
     if name == "history" {
         return history(store, user, id, read(body)?).await;
     }
@@ -131,6 +155,7 @@ async fn about(store: &dyn Store, user: &UserId, id: &str, name: &str, body: &[u
         "compare" => {
             let AskCompare { a, b } = read(body)?;
             let unknown = || Rejection::new(Code::UnknownCheckpoint, "the video has no such checkpoints");
+            [a, b].iter().filter_map(|id| video.checkpoints.get(id)).try_for_each(Checkpoint::still_there)?;
             json(&video.compare(a, b).ok_or_else(unknown)?)
         }
         _ => {
@@ -153,8 +178,8 @@ async fn history(store: &dyn Store, user: &UserId, id: VideoId, ask: AskHistory)
 
 async fn load(store: &dyn Store, user: &UserId, id: VideoId) -> Result<Video, Rejection> {
     let loaded = store.load(id).await.map_err(away)?;
-    let video = loaded.catalogue.and_then(|catalogue| Video::replay(id, &loaded.journal, catalogue));
-    video
+    loaded
+        .video(id)
         .filter(|video| video.user == *user && video.deleted.is_none())
         .ok_or_else(|| Rejection::new(Code::UnknownVideo, format!("there is no video `{id}`")))
 }

@@ -11,9 +11,11 @@ use chrono::{DateTime, Utc};
 use messages::catalogue::Catalogue;
 use messages::event::{CommandOutcome, Recorded};
 use messages::id::{ArtifactId, CommandId, JobId, UserId, VideoId};
-use messages::query::{ListVideos, VideoStatus, VideoSummary};
+use messages::query::{LedgerRow, ListVideos, VideoStatus, VideoSummary};
 use messages::service::Service;
 use messages::subject::Partition;
+
+use crate::video::Video;
 
 mod sqlite;
 
@@ -66,6 +68,10 @@ pub struct Append {
     pub plan: Vec<PlannedJob>,
     /// Jobs that ended.
     pub ended: Vec<JobId>,
+    /// What was spent; kept also when the video goes.
+    pub spent: Vec<LedgerRow>,
+    /// Keys of objects that nothing refers to any more.
+    pub garbage: Vec<String>,
     /// How a command ended.
     pub outcome: Option<CommandOutcome>,
 }
@@ -87,8 +93,10 @@ pub struct VideoRow {
     pub created_at: DateTime<Utc>,
     /// When it last moved.
     pub updated_at: DateTime<Utc>,
-    /// Whether it is gone.
-    pub deleted: bool,
+    /// The command that deleted it, if it is gone.
+    pub deleted: Option<CommandId>,
+    /// Since when something of it can be collected.
+    pub forgotten_since: Option<DateTime<Utc>>,
 }
 
 /// A job that waits to be sent, or was sent and has not ended.
@@ -133,6 +141,45 @@ pub struct Loaded {
     /// How its commands ended, those asked in vain included. Whoever asked is part of a command's name: nobody can use up
     /// an id of somebody else's, or hear its answer.
     pub outcomes: HashMap<(UserId, CommandId), CommandOutcome>,
+    /// What is left when its journal is gone.
+    pub tombstone: Option<Tombstone>,
+}
+
+/// What stays of a deleted video for good.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tombstone {
+    /// Who owned it.
+    pub user: UserId,
+    /// Its last event.
+    pub seq: u64,
+    /// When it was deleted.
+    pub deleted_at: DateTime<Utc>,
+    /// The command that did it.
+    pub deleted_by: CommandId,
+}
+
+impl Loaded {
+    /// The video that was loaded; none when there is none.
+    pub fn video(&self, id: VideoId) -> Option<Video> {
+        match (&self.tombstone, &self.catalogue) {
+            (Some(Tombstone { user, seq, deleted_at, deleted_by }), _) => {
+                Some(Video::tombstone(id, user.clone(), *seq, *deleted_at, deleted_by.clone()))
+            }
+            (None, Some(catalogue)) => Video::replay(id, &self.journal, Arc::clone(catalogue)),
+            (None, None) => None,
+        }
+    }
+}
+
+/// A deleted video whose objects and rows are to go now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Purgeable {
+    /// The video.
+    pub video: VideoId,
+    /// Who owned it.
+    pub user: UserId,
+    /// When it was deleted.
+    pub deleted_at: DateTime<Utc>,
 }
 
 /// How far a partition's commands are recorded. Sequences mean something only together with the stream's creation.
@@ -220,6 +267,25 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// A page of a user's videos, newest first, and where the next page starts.
     async fn videos(&self, user: &UserId, list: &ListVideos)
     -> Result<(Vec<VideoSummary>, Option<String>), StoreError>;
+
+    /// Deleted videos of some partitions that are to be purged now: not before all their events have left.
+    async fn purgeable(&self, partitions: Vec<Partition>, now: DateTime<Utc>) -> Result<Vec<Purgeable>, StoreError>;
+
+    /// Forgets the events, artifacts, jobs and words of a deleted video. It is purged `again` then; the last time, when
+    /// that is none, the outcomes of its commands go too. Tombstone and ledger stay.
+    async fn purge(&self, video: VideoId, again: Option<DateTime<Utc>>) -> Result<(), StoreError>;
+
+    /// Videos of some partitions of which something was forgotten before `until`, longest ago first.
+    async fn forgotten(&self, partitions: Vec<Partition>, until: DateTime<Utc>) -> Result<Vec<VideoId>, StoreError>;
+
+    /// Keys of objects that nothing refers to any more, of some partitions' videos.
+    async fn garbage(&self, partitions: Vec<Partition>) -> Result<Vec<String>, StoreError>;
+
+    /// These objects are deleted.
+    async fn garbage_deleted(&self, keys: Vec<String>) -> Result<(), StoreError>;
+
+    /// What was spent on a video, also when it is gone, in the order in which it was booked.
+    async fn ledger(&self, video: VideoId) -> Result<Vec<LedgerRow>, StoreError>;
 
     /// The video that an artifact belongs to.
     async fn video_of(&self, artifact: ArtifactId) -> Result<Option<VideoId>, StoreError>;

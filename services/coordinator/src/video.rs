@@ -16,11 +16,13 @@
 //! | [`review`] | what people do at checkpoints |
 //! | [`staleness`] | what no longer fits what it was made from, and what is rebuilt by itself |
 //! | [`money`] | paid jobs: claimed once, submitted once, never billed twice |
+//! | [`retention`] | what nothing living refers to any more, and what of it goes |
 //! | [`work`] | the jobs that workers get |
 //! | [`view`] | what queries show |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use messages::artifact::{Artifact, ArtifactKey, Content, Digest};
@@ -34,12 +36,13 @@ use messages::money::Usd;
 use messages::phase::Phase;
 use messages::query::{LedgerRow, answer};
 use messages::spec::Spec;
-use messages::video::{CreateVideo, Request, Settings};
+use messages::video::{AutoContinue, CreateVideo, Models, Request, Settings};
 use serde_json::Value;
 
 pub mod compare;
 pub mod money;
 pub mod phase;
+pub mod retention;
 pub mod review;
 pub mod staleness;
 pub mod view;
@@ -92,6 +95,8 @@ pub struct Video {
     pub checkpoints: BTreeMap<CheckpointId, Checkpoint>,
     /// Every version of every artifact.
     pub artifacts: BTreeMap<ArtifactId, Arc<Artifact>>,
+    /// The artifacts whose objects retention has collected; what is known of them stays.
+    pub collected: BTreeSet<ArtifactId>,
     /// Every job that was ever ordered.
     pub jobs: BTreeMap<JobId, Job>,
     /// What reached a paid provider; append-only.
@@ -170,6 +175,10 @@ pub struct Checkpoint {
     pub approved_away: Vec<Approval>,
     /// Whether retention passes it over.
     pub pinned: bool,
+    /// When it was abandoned, if it was.
+    pub abandoned_at: Option<DateTime<Utc>>,
+    /// Whether retention has collected something that it refers to.
+    pub collected: bool,
 }
 
 /// Where a checkpoint stands.
@@ -275,6 +284,11 @@ pub enum Input {
     Claim(Report<job::Claim>),
     /// A paid provider has a job.
     Submitted(Report<job::Submitted>),
+    /// It may be time to collect what was abandoned.
+    Collect {
+        /// How long what was abandoned is kept.
+        keep_for: Duration,
+    },
 }
 
 /// What a video could be created with: read from files at the coordinator's start.
@@ -333,6 +347,7 @@ impl Video {
                 unchanged(Reply::NotWanted(NotWanted::UnknownVideo))
             }
             (None, Input::Claim(_)) => unchanged(Reply::Claim(ClaimReply::Refused(NotWanted::UnknownVideo))),
+            (None, Input::Collect { .. }) => unchanged(Reply::Recorded),
             (Some(video), Input::Command { id: command_id, user, via, command }) => {
                 let mut draft = Draft::new(video, Some(command_id.clone()), now);
                 match draft.command(user, *via, command) {
@@ -345,6 +360,12 @@ impl Video {
             }
             (Some(video), Input::Claim(_)) if video.deleted.is_some() => {
                 unchanged(Reply::Claim(ClaimReply::Refused(NotWanted::UnknownVideo)))
+            }
+            (Some(video), Input::Collect { .. }) if video.deleted.is_some() => unchanged(Reply::Recorded),
+            (Some(video), Input::Collect { keep_for }) => {
+                let mut draft = Draft::new(video, None, now);
+                draft.collect(*keep_for);
+                draft.finish(Reply::Recorded)
             }
             (Some(video), Input::Claim(report)) => {
                 let mut draft = Draft::new(video, None, now);
@@ -436,9 +457,44 @@ impl Video {
             branches: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
             artifacts: BTreeMap::new(),
+            collected: BTreeSet::new(),
             jobs: BTreeMap::new(),
             ledger: Vec::new(),
         })
+    }
+
+    /// What is left of a deleted video whose journal is gone: it answers as it did, and nothing brings it back.
+    pub fn tombstone(id: VideoId, user: UserId, seq: u64, deleted_at: DateTime<Utc>, deleted_by: CommandId) -> Self {
+        let nobody = String::new;
+        Self {
+            id,
+            seq,
+            user,
+            request: Request {
+                prompt: String::new(),
+                description: None,
+                models: Models { language: nobody(), image: nobody(), video: nobody(), music: nobody() },
+                duration: None,
+                aspect_ratio: None,
+                template: None,
+                creativity: 0.0,
+                seed: 0,
+            },
+            create_body: Digest::of(b""),
+            created_by: None,
+            catalogue: Arc::new(Catalogue { models: Vec::new(), beats: Vec::new(), archetypes: Vec::new() }),
+            settings: Settings { title: None, auto_continue: AutoContinue::default(), budget_usd: None },
+            created_at: deleted_at,
+            updated_at: deleted_at,
+            deleted: Some(deleted_by),
+            current_branch: BranchName::main(),
+            branches: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
+            artifacts: BTreeMap::new(),
+            collected: BTreeSet::new(),
+            jobs: BTreeMap::new(),
+            ledger: Vec::new(),
+        }
     }
 
     /// The video that its whole journal makes; none for an empty journal.
@@ -566,11 +622,21 @@ impl Video {
             Event::CheckpointRejected { checkpoint_id, superseded_by, .. } => {
                 if let Some(checkpoint) = self.checkpoints.get_mut(checkpoint_id) {
                     checkpoint.state = CheckpointState::Abandoned { superseded_by: Some(*superseded_by) };
+                    checkpoint.abandoned_at = Some(now);
                 }
             }
             Event::CheckpointAbandoned { checkpoint_id, .. } => {
                 if let Some(checkpoint) = self.checkpoints.get_mut(checkpoint_id) {
                     checkpoint.state = CheckpointState::Abandoned { superseded_by: None };
+                    checkpoint.abandoned_at = Some(now);
+                }
+            }
+            Event::CheckpointsCollected { checkpoint_ids, artifacts, bytes: _ } => {
+                self.collected.extend(artifacts);
+                for id in checkpoint_ids {
+                    if let Some(checkpoint) = self.checkpoints.get_mut(id) {
+                        checkpoint.collected = true;
+                    }
                 }
             }
             Event::CheckpointPinned { checkpoint_id, pinned, .. } => {
@@ -669,6 +735,8 @@ impl Video {
             approval: None,
             approved_away: Vec::new(),
             pinned: false,
+            abandoned_at: None,
+            collected: false,
         };
         self.checkpoints.insert(id, checkpoint);
         let progress = self.branches.get(branch).map_or(0.0, |branch| branch.progress);
@@ -695,6 +763,7 @@ impl Video {
             approval: None,
             approved_away: Vec::new(),
             pinned: false,
+            abandoned_at: None,
             ..original.clone()
         };
         let progress = f64::from(sibling.phase.number()) * 25.0;

@@ -15,6 +15,8 @@ mod conformance;
 #[expect(dead_code, reason = "written for every message; a store needs only some of them")]
 #[path = "../../../messages/tests/wire/parts.rs"]
 mod parts;
+#[path = "store/purge.rs"]
+mod purge;
 #[path = "store/samples.rs"]
 mod samples;
 
@@ -48,6 +50,13 @@ macro_rules! conforms {
                 a_moved_video_is_listed_as_it_is_now,
                 a_deleted_video_is_in_no_list_and_keeps_its_journal,
                 an_artifact_leads_to_its_video,
+                what_was_spent_is_in_the_ledger_and_stays_when_the_video_goes,
+                a_deleted_video_is_purged_when_its_events_have_left,
+                what_is_purged_leaves_a_tombstone_and_nothing_brings_it_back,
+                the_last_purge_takes_the_outcomes_that_were_told,
+                only_deleted_videos_can_be_purged,
+                forgotten_videos_are_found_until_they_are_collected,
+                garbage_is_there_until_it_is_deleted,
             ],
             over_a_database: [
                 a_restart_keeps_everything,
@@ -63,14 +72,14 @@ macro_rules! conforms {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $of_store() {
                     let database = $empty;
-                    conformance::$of_store(database.open().await.as_ref()).await;
+                    suite::$of_store(database.open().await.as_ref()).await;
                 }
             )*
 
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $of_database() {
-                    conformance::$of_database(&$empty).await;
+                    suite::$of_database(&$empty).await;
                 }
             )*
         }
@@ -78,6 +87,12 @@ macro_rules! conforms {
 }
 
 conforms!(sqlite, SqliteFile::new());
+
+/// All of the suite.
+mod suite {
+    pub use crate::conformance::*;
+    pub use crate::purge::*;
+}
 
 /// A database in a file of its own.
 struct SqliteFile {

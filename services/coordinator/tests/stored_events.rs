@@ -219,7 +219,8 @@ async fn record(store: &SqliteStore, events: Vec<Recorded>, catalogue: Catalogue
         prompt: String::new(),
         created_at: parts::time(0),
         updated_at: parts::time(0),
-        deleted: false,
+        deleted: None,
+        forgotten_since: None,
     };
     let append = Append {
         video,
@@ -228,6 +229,8 @@ async fn record(store: &SqliteStore, events: Vec<Recorded>, catalogue: Catalogue
         row: Some(row),
         plan: Vec::new(),
         ended: Vec::new(),
+        spent: Vec::new(),
+        garbage: Vec::new(),
         outcome: None,
     };
     assert_eq!(store.append(vec![append], Vec::new()).await.expect("it is recorded"), [Appended::Committed]);

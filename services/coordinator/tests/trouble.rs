@@ -210,7 +210,7 @@ impl Stage {
             Input::Failed(report) => report.video,
             Input::Claim(report) => report.video,
             Input::Submitted(report) => report.video,
-            Input::Command { .. } => panic!("no report: {input:?}"),
+            Input::Command { .. } | Input::Collect { .. } => panic!("no report: {input:?}"),
         };
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.actors.send(video, Mail::Report(ReportMail { input, reply }));

@@ -95,6 +95,14 @@ pub enum Command {
         #[arg(long)]
         branch: Option<String>,
     },
+    /// List what was abandoned and will be collected: when, how much it takes and what it cost to make.
+    Retention {
+        /// The video.
+        video: VideoId,
+        /// Print the answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Stop what runs; `retry` goes on.
     Cancel {
         /// The video.

@@ -141,6 +141,7 @@ mod tests {
             digest: Digest::of(b""),
             edited: false,
             pinned: false,
+            collected: false,
             can_continue: true,
             warnings: vec!["the last beat is not of the closing group".into()],
             estimate_next_usd: Usd::from_micros(760_000),

@@ -166,8 +166,10 @@ impl Embedded {
         let mut coordinator = Part::default();
         let mut own: coordinator::config::Settings = settings.section("coordinator")?;
         own.database = format!("sqlite:{}", folder.join("dailies.sqlite").display());
-        coordinator.spawn("the coordinator", coordinator::run(own, bus.clone(), coordinator.shutdown.clone()));
-        let services = start_services(settings, handlers(media), slots, gateway, &bus, Arc::new(objects))?;
+        let objects: Arc<dyn ObjectStore> = Arc::new(objects);
+        let running = coordinator::run(own, bus.clone(), Arc::clone(&objects), coordinator.shutdown.clone());
+        coordinator.spawn("the coordinator", running);
+        let services = start_services(settings, handlers(media), slots, gateway, &bus, objects)?;
 
         let address = Address { url, nats, pid: std::process::id() };
         let mut cluster = Self { address, bus: bus.clone(), services, coordinator, ground, lock };

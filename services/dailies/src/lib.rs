@@ -24,6 +24,7 @@ pub mod keyboard;
 pub mod make;
 pub mod nats_server;
 pub mod requests;
+pub mod retention;
 pub mod running;
 pub mod screen;
 pub mod spec_table;

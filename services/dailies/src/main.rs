@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use clap::Parser as _;
 use dailies::arguments::{Arguments, Bench, Command};
 use dailies::data_folder::DataFolder;
-use dailies::{bench, make, requests, store, up};
+use dailies::{bench, make, requests, retention, store, up};
 use runtime::config::Settings;
 use runtime::service::sentence;
 use runtime::telemetry::{LogFormat, LogSettings};
@@ -75,6 +75,7 @@ async fn run(arguments: Arguments, shutdown: CancellationToken) -> Result<bool, 
                     Command::Approve { video, checkpoint, note } => {
                         requests::approve(&client, video, checkpoint, note).await
                     }
+                    Command::Retention { video, json } => retention::retention(&client, video, json).await,
                     Command::Retry { video, branch } => requests::retry(&client, video, branch).await,
                     Command::Cancel { video, branch } => requests::cancel(&client, video, branch).await,
                     Command::Make(_) | Command::Up(_) | Command::Store(_) | Command::Bench(_) => Ok(()),

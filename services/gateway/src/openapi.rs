@@ -23,6 +23,7 @@ use crate::{artifacts, catalogue, checkpoints, edits, health, progress, videos};
         videos::resolve,
         videos::history,
         videos::cost,
+        videos::retention,
         checkpoints::compare,
         checkpoints::branches,
         checkpoints::tree,

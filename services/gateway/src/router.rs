@@ -65,6 +65,7 @@ routes! { API, api:
     post   "/api/video/{video_id}/resolve"                                          => videos::resolve;
     get    "/api/video/{video_id}/history"                                          => videos::history;
     get    "/api/video/{video_id}/cost"                                             => videos::cost;
+    get    "/api/video/{video_id}/retention"                                        => videos::retention;
     get    "/api/video/{video_id}/compare"                                          => checkpoints::compare;
     get    "/api/video/{video_id}/branches"                                         => checkpoints::branches;
     get    "/api/video/{video_id}/checkpoint-tree"                                  => checkpoints::tree;

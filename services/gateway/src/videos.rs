@@ -268,6 +268,17 @@ pub async fn cost(State(app): State<Shared>, caller: Caller, at: OfVideo) -> Res
     Ok(Json(app.nats.ask_video(&caller.user, at.video_id, "cost", &json!({})).await?))
 }
 
+/// What was abandoned and will be collected, when, how much it takes and what it cost: a dry run of retention.
+#[utoipa::path(get, path = "/api/video/{video_id}/retention", tag = "videos", params(OfVideo), responses(
+    (status = 200, body = Vec<views::Collectible>), Refusal))]
+pub async fn retention(
+    State(app): State<Shared>,
+    caller: Caller,
+    at: OfVideo,
+) -> Result<Json<Vec<views::Collectible>>, Error> {
+    Ok(Json(app.nats.ask_video(&caller.user, at.video_id, "retention", &json!({})).await?))
+}
+
 /// The header that makes a repeat recognisable.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]

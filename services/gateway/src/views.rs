@@ -123,6 +123,9 @@ pub struct Checkpoint {
     pub can_continue: bool,
     /// Whether retention passes it over.
     pub pinned: bool,
+    /// Whether retention has collected what was made here: that is in neither list of artifacts any more.
+    #[serde(default)]
+    pub collected: bool,
     /// What a reviewer should know.
     pub warnings: Vec<String>,
     /// What approving it will cost, dollars.
@@ -216,6 +219,9 @@ pub struct TreeCheckpoint {
     pub created_at: String,
     /// The digest of its selection.
     pub digest: String,
+    /// Whether retention has collected what was made here.
+    #[serde(default)]
+    pub collected: bool,
 }
 
 /// A branch and where it stands.
@@ -377,6 +383,29 @@ pub struct History {
     pub head: u64,
     /// Whether no branch runs or waits.
     pub finished: bool,
+}
+
+/// What a checkpoint made that nothing living refers to any more, and when it goes.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Collectible {
+    /// The checkpoint.
+    pub checkpoint_id: String,
+    /// Its branch.
+    pub branch_name: String,
+    /// 1 to 4.
+    pub phase_number: u8,
+    /// Counted per branch and phase.
+    pub version: u32,
+    /// Since when nothing living refers to it.
+    pub since: String,
+    /// When it goes; none while retention is switched off.
+    pub due_at: Option<String>,
+    /// The ids of what goes.
+    pub artifacts: Vec<String>,
+    /// How many bytes that takes.
+    pub bytes: u64,
+    /// What it cost to make, dollars.
+    pub cost_usd: f64,
 }
 
 /// What was spent on what.

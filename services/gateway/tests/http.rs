@@ -163,6 +163,21 @@ async fn a_list_is_asked_for_with_checked_limits() {
 }
 
 #[tokio::test]
+async fn a_dry_run_of_retention_says_what_goes_when_and_what_it_cost() {
+    let (_server, coordinator, gateway) = system().await;
+    let path = format!("/api/video/{}/retention", video());
+    assert_eq!(refusal(gateway.get(&path)).await, (404, "unknown_video".into()));
+    coordinator.has(video());
+    let row = json!({ "checkpoint_id": CP, "branch_name": "dusk", "phase_number": 2, "version": 1,
+        "since": "2026-01-01T00:00:00Z", "due_at": "2026-01-31T00:00:00Z", "artifacts": [ART], "bytes": 81_920,
+        "cost_usd": 0.5 });
+    let mut kept = row.clone();
+    kept["due_at"] = Value::Null;
+    coordinator.answers("retention", json!([row, kept]));
+    assert_eq!(answer(gateway.get(&path)).await, (200, json!([row, kept])));
+}
+
+#[tokio::test]
 async fn w21_the_current_checkpoint_is_the_newest_pending_one() {
     let (_server, coordinator, gateway) = system().await;
     coordinator.has(video());

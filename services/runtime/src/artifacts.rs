@@ -81,6 +81,9 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// A link that anybody may read the object by for a while. Never stored, never logged.
     async fn link(&self, key: &str, lifetime: Duration) -> Result<String, ObjectError>;
 
+    /// Deletes an object. One that does not exist is deleted already.
+    async fn delete(&self, key: &str) -> Result<(), ObjectError>;
+
     /// Deletes every object whose key starts with `prefix`, and gives how many.
     async fn delete_prefix(&self, prefix: &str) -> Result<u64, ObjectError>;
 }

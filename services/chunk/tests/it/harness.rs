@@ -56,6 +56,10 @@ impl ObjectStore for Memory {
         Err(ObjectError::NotFound(key.to_owned()))
     }
 
+    async fn delete(&self, _: &str) -> Result<(), ObjectError> {
+        Ok(())
+    }
+
     async fn delete_prefix(&self, _: &str) -> Result<u64, ObjectError> {
         Ok(0)
     }

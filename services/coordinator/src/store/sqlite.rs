@@ -14,12 +14,16 @@ use futures::future::BoxFuture;
 use messages::catalogue::Catalogue;
 use messages::event::{CommandOutcome, Recorded};
 use messages::id::{ArtifactId, CommandId, UserId, VideoId};
-use messages::query::{ListVideos, VideoStatus, VideoSummary};
+use messages::query::{LedgerRow, ListVideos, VideoStatus, VideoSummary};
 use messages::subject::{PARTITIONS, Partition};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Connection as _, Row as _, SqliteConnection, SqlitePool};
 
-use super::{Append, Appended, Loaded, Moved, PlannedJob, Position, Published, Store, StoreError, Unpublished};
+use super::{
+    Append, Appended, Loaded, Moved, PlannedJob, Position, Published, Purgeable, Store, StoreError, Unpublished,
+};
+
+mod purge;
 
 /// How many events or commands a start publishes again at a time.
 const PAGE: i64 = 10_000;
@@ -123,12 +127,15 @@ impl Store for SqliteStore {
     async fn load(&self, video: VideoId) -> Result<Loaded, StoreError> {
         let journal = self.events_after(video, 0).await?;
         let outcomes = self.outcomes(video).await?;
-        let Some(first) = journal.first() else { return Ok(Loaded { journal, catalogue: None, outcomes }) };
+        let Some(first) = journal.first() else {
+            let tombstone = purge::tombstone(self, video).await?;
+            return Ok(Loaded { journal, catalogue: None, outcomes, tombstone });
+        };
         let catalogue = match &first.event {
             messages::event::Event::VideoCreated { catalogue, .. } => self.catalogue(&catalogue.to_string()).await?,
             _ => return Err(unreadable("journal", video, "it does not start with video_created")),
         };
-        Ok(Loaded { journal, catalogue: Some(catalogue), outcomes })
+        Ok(Loaded { journal, catalogue: Some(catalogue), outcomes, tombstone: None })
     }
 
     async fn append(&self, mut appends: Vec<Append>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
@@ -444,6 +451,30 @@ impl Store for SqliteStore {
         Ok((page, cursor))
     }
 
+    async fn purgeable(&self, partitions: Vec<Partition>, now: DateTime<Utc>) -> Result<Vec<Purgeable>, StoreError> {
+        purge::purgeable(self, partitions, now).await
+    }
+
+    async fn purge(&self, video: VideoId, again: Option<DateTime<Utc>>) -> Result<(), StoreError> {
+        purge::purge(self, video, again).await
+    }
+
+    async fn forgotten(&self, partitions: Vec<Partition>, until: DateTime<Utc>) -> Result<Vec<VideoId>, StoreError> {
+        purge::forgotten(self, partitions, until).await
+    }
+
+    async fn garbage(&self, partitions: Vec<Partition>) -> Result<Vec<String>, StoreError> {
+        purge::garbage(self, partitions).await
+    }
+
+    async fn garbage_deleted(&self, keys: Vec<String>) -> Result<(), StoreError> {
+        purge::garbage_deleted(self, keys).await
+    }
+
+    async fn ledger(&self, video: VideoId) -> Result<Vec<LedgerRow>, StoreError> {
+        purge::ledger(self, video).await
+    }
+
     async fn video_of(&self, artifact: ArtifactId) -> Result<Option<VideoId>, StoreError> {
         let row = sqlx::query("select video_id from artifact where id = $1")
             .bind(artifact.to_string())
@@ -482,6 +513,7 @@ async fn append_one(connection: &mut SqliteConnection, append: &Append) -> Resul
                 .await?;
         }
     }
+    purge::keep_records(connection, append, partition).await?;
     for job in &append.ended {
         sqlx::query("delete from job where id = $1").bind(job.to_string()).execute(&mut *connection).await?;
     }
@@ -529,7 +561,7 @@ async fn fence(
     last: &Recorded,
     partition: i64,
 ) -> Result<bool, sqlx::Error> {
-    let deleted_at = row.deleted.then(|| row.updated_at.timestamp_micros());
+    let deleted_at = row.deleted.as_ref().map(|_| row.updated_at.timestamp_micros());
     let moved = if first.seq == 1 {
         let digest = row.catalogue.digest().to_string();
         sqlx::query("insert into catalogue (digest, body) values ($1, $2) on conflict do nothing")
@@ -557,7 +589,8 @@ async fn fence(
         .await?
     } else {
         sqlx::query(
-            "update video set seq = $3, status = $4, progress = $5, title = $6, updated_at = $7, deleted_at = $8
+            "update video set seq = $3, status = $4, progress = $5, title = $6, updated_at = $7, deleted_at = $8,
+                 purge_at = $8, deleted_by = $9, forgotten_since = $10
              where id = $1 and seq = $2",
         )
         .bind(append.video.to_string())
@@ -568,6 +601,8 @@ async fn fence(
         .bind(&row.title)
         .bind(row.updated_at.timestamp_micros())
         .bind(deleted_at)
+        .bind(row.deleted.as_ref().map(CommandId::as_str))
+        .bind(row.forgotten_since.map(|since| since.timestamp_micros()))
         .execute(&mut *connection)
         .await?
     };

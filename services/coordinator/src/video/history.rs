@@ -2,6 +2,7 @@
 //! restarted, with what must always hold checked after each step.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use messages::artifact::{ArtifactKey, Digest};
@@ -15,7 +16,7 @@ use messages::query::Allowed;
 use serde_json::{Value, json};
 
 use super::stage::{Stage, priced_catalogue, with_prompt};
-use super::{BranchState, CheckpointState, JobState, Video};
+use super::{BranchState, CheckpointState, Input, JobState, Video};
 
 const HISTORIES: u64 = 10_000;
 const STEPS: u32 = 40;
@@ -114,6 +115,8 @@ impl History {
             }
             // A restart: the video is what its journal says.
             5 if self.below(4) == 0 => self.check_replay(),
+            // Retention that keeps nothing.
+            5 if self.below(3) == 0 => drop(self.stage.put(&Input::Collect { keep_for: Duration::ZERO })),
             _ => self.command(),
         }
     }
@@ -225,6 +228,7 @@ impl History {
         lineage(video, seed);
         selections_resolve(video, seed);
         unapproved_phases_do_not_run(video, seed);
+        what_lives_is_not_collected(video, seed);
         for (name, branch) in &video.branches {
             let works = video.in_flight(branch.head).next().is_some() || video.has_unknown(branch.head);
             assert!(
@@ -297,6 +301,21 @@ fn selections_resolve(video: &Video, seed: u64) {
         if checkpoint.state != CheckpointState::Making {
             let missing = checkpoint.expected.iter().find(|key| !checkpoint.selection.contains_key(key));
             assert_eq!(missing, None, "seed {seed}: {id} lacks what it was to make");
+        }
+    }
+}
+
+/// Of whatever waits, runs or is finished on a branch, and of what it came from, no object is ever missing.
+fn what_lives_is_not_collected(video: &Video, seed: u64) {
+    let abandoned = |id: &CheckpointId| matches!(video.checkpoints[id].state, CheckpointState::Abandoned { .. });
+    for head in video.branches.values().map(|branch| branch.head).filter(|head| !abandoned(head)) {
+        let mut next = Some(head);
+        while let Some(id) = next {
+            let checkpoint = &video.checkpoints[&id];
+            let versions = checkpoint.versions.values().flatten().chain(checkpoint.selection.values());
+            let gone: Vec<_> = versions.filter(|id| video.collected.contains(*id)).collect();
+            assert!(gone.is_empty() && !checkpoint.collected, "seed {seed}: {id} lost {gone:?}");
+            next = checkpoint.parent;
         }
     }
 }

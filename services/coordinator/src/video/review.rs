@@ -69,18 +69,19 @@ impl Video {
             CheckpointState::Making => {
                 Err(Rejection::new(Code::NotPending, "its phase is not finished yet; wait for its checkpoint"))
             }
-            CheckpointState::Abandoned { superseded_by } => Err(Rejection::new(
+            CheckpointState::Abandoned { superseded_by } => checkpoint.still_there().and(Err(Rejection::new(
                 Code::NotPending,
                 match superseded_by {
                     Some(next) => format!("it was sent back; `{next}` takes its place"),
                     None => "it was abandoned; fork it to go on from it".to_owned(),
                 },
-            )),
+            ))),
             CheckpointState::Approved => match elsewhere {
                 None => Ok(checkpoint.approval.clone().map_or(Way::Here, Way::Again)),
                 Some(name) => match self.approved_as(id, &name) {
                     Some(approval) => Ok(Way::Again(approval)),
                     None => {
+                        checkpoint.still_there()?;
                         self.looked_at(&checkpoint.selection, approve.digest)?;
                         self.affordable(id)?;
                         self.free_name(&name).map(Way::NewBranch)
@@ -446,6 +447,9 @@ impl Draft {
         let Some(artifact_id) = from.selection.get(&key).copied() else {
             return Err(Rejection::new(Code::UnknownArtifact, format!("`{}` has no `{key}`", take.from_checkpoint)));
         };
+        if self.video.collected.contains(&artifact_id) {
+            from.still_there()?;
+        }
         self.may_select(take.checkpoint_id, key, artifact_id)?;
         let id = self.changeable(take.checkpoint_id, who)?;
         if self.video.checkpoint(id)?.selection.get(&key) != Some(&artifact_id) {
@@ -577,6 +581,7 @@ impl Video {
     /// wrong with the change itself does not matter.
     pub(super) fn place_of_change(&self, id: CheckpointId) -> Result<Place, Rejection> {
         let checkpoint = self.checkpoint(id)?;
+        checkpoint.still_there()?;
         match checkpoint.state {
             CheckpointState::Pending => Ok(Place::Here),
             CheckpointState::Approved => self.automatic_name(&checkpoint.branch).map(Place::NewBranch),
@@ -590,6 +595,7 @@ impl Video {
     /// The rule for forks: the name of the branch that one opens.
     pub(super) fn fork_name(&self, fork: &Fork) -> Result<BranchName, Rejection> {
         let original = self.checkpoint(fork.checkpoint_id)?;
+        original.still_there()?;
         if original.state == CheckpointState::Making {
             self.waiting(original)?;
         }
@@ -601,6 +607,7 @@ impl Video {
 
     /// Refuses what only a waiting checkpoint can take.
     pub(super) fn waiting(&self, checkpoint: &Checkpoint) -> Result<(), Rejection> {
+        checkpoint.still_there()?;
         let reason = match checkpoint.state {
             CheckpointState::Pending => return Ok(()),
             CheckpointState::Making => "its phase is not finished yet; wait for its checkpoint",

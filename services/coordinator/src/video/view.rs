@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use messages::artifact::{Artifact, ArtifactKey, Content};
 use messages::checkpoint::{Approve, Fork};
 use messages::command::{Code, Rejection};
-use messages::id::{BranchName, CheckpointId};
+use messages::id::{ArtifactId, BranchName, CheckpointId};
 use messages::money::Usd;
 use messages::query::{
     self, Allowed, ArtifactView, BranchView, CheckpointView, Cost, CostSummary, JobView, Status, TreeCheckpoint,
@@ -22,7 +22,7 @@ impl Video {
         let head = branch.map(|branch| branch.head);
         let links = |wanted: fn(&ArtifactKey) -> bool| -> Vec<String> {
             let selection = head.and_then(|head| self.checkpoints.get(&head)).map(|head| &head.selection);
-            let keys = selection.into_iter().flatten().filter(|(key, _)| wanted(key));
+            let keys = selection.into_iter().flatten().filter(|(key, id)| wanted(key) && !self.collected.contains(id));
             keys.map(|(_, id)| artifact_link(*id)).collect()
         };
         let chunks = links(|key| matches!(key, ArtifactKey::Chunk(_)));
@@ -110,15 +110,18 @@ impl Video {
     pub fn checkpoint_view(&self, id: CheckpointId, with_versions: bool) -> Option<CheckpointView> {
         let checkpoint = self.checkpoints.get(&id)?;
         let status = status_of(checkpoint)?;
-        let selected = checkpoint.selection.iter();
+        let there = |id: &&ArtifactId| !self.collected.contains(*id);
+        let selected = checkpoint.selection.iter().filter(|(_, id)| there(id));
         let artifacts =
             selected.filter_map(|(key, id)| Some((key.to_string(), artifact_view(self.artifacts.get(id)?)))).collect();
         let versions = match with_versions {
             true => checkpoint
                 .versions
                 .iter()
+                .filter(|(_, ids)| ids.iter().any(|id| there(&id)))
                 .map(|(key, ids)| {
-                    let versions = ids.iter().filter_map(|id| self.artifacts.get(id)).map(|a| artifact_view(a));
+                    let versions =
+                        ids.iter().filter(there).filter_map(|id| self.artifacts.get(id)).map(|a| artifact_view(a));
                     (key.to_string(), versions.collect())
                 })
                 .collect(),
@@ -142,6 +145,7 @@ impl Video {
             edited: checkpoint.selection != checkpoint.first_selection,
             can_continue: self.can_continue(id),
             pinned: checkpoint.pinned,
+            collected: checkpoint.collected,
             warnings: checkpoint.warnings.clone(),
             estimate_next_usd: self.estimate_next(id),
             remake_usd: self.remake_prices(id),
@@ -195,6 +199,7 @@ impl Video {
                     status: status_of(checkpoint)?.to_owned(),
                     created_at: checkpoint.created_at,
                     digest: self.digest(&checkpoint.selection),
+                    collected: checkpoint.collected,
                 };
                 Some(TreeNode { checkpoint: node, children: self.tree_below(Some(id), children) })
             })

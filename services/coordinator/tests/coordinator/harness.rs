@@ -85,6 +85,9 @@ impl Stage {
         let stderr = std::fs::File::create(&log).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_coordinator"));
         command.args(["--nats", &self.url, "--database", &format!("sqlite:{}", self.database().display())]);
+        // Nothing is deleted here, so that no object store needs to be there.
+        command.env("DAILIES_OBJECTS__ENDPOINT", "http://127.0.0.1:9");
+        command.env("DAILIES_OBJECTS__ACCESS_KEY_ID", "nobody").env("DAILIES_OBJECTS__SECRET_ACCESS_KEY", "nothing");
         command.env("RUST_LOG", "info").env("NO_COLOR", "1").current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         runtime::child::end_with_us(&mut command);

@@ -20,7 +20,7 @@ pub trait Database: Send + Sync {
     async fn open(&self) -> Arc<dyn Store>;
 }
 
-async fn commit(store: &dyn Store, append: Append) {
+pub async fn commit(store: &dyn Store, append: Append) {
     let results = store.append(vec![append], Vec::new()).await.expect("it is recorded");
     assert_eq!(results, [Appended::Committed]);
 }
@@ -387,7 +387,7 @@ pub async fn a_moved_video_is_listed_as_it_is_now(store: &dyn Store) {
 pub async fn a_deleted_video_is_in_no_list_and_keeps_its_journal(store: &dyn Store) {
     fill_lists(store).await;
     let gone = Event::VideoDeleted { by: parts::user(), how: messages::command::Via::Http };
-    let row = coordinator::store::VideoRow { deleted: true, ..row(60) };
+    let row = coordinator::store::VideoRow { deleted: Some(parts::command_id()), ..row(60) };
     commit(store, Append { row: Some(row), ..append(video(3), vec![(2, gone)]) }).await;
     assert_eq!(pages(store, None, 2).await, [vec![5, 4], vec![2, 1]]);
     assert_eq!(seqs(store, video(3)).await, [1, 2]);

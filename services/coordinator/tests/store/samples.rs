@@ -39,7 +39,8 @@ pub fn row(seconds: i64) -> VideoRow {
         prompt: "An ad for a mechanical watch".into(),
         created_at: at(0),
         updated_at: at(seconds),
-        deleted: false,
+        deleted: None,
+        forgotten_since: None,
     }
 }
 
@@ -76,6 +77,8 @@ pub fn append(video: VideoId, events: Vec<(u64, Event)>) -> Append {
         row,
         plan: Vec::new(),
         ended: Vec::new(),
+        spent: Vec::new(),
+        garbage: Vec::new(),
         outcome: None,
     }
 }

@@ -14,7 +14,8 @@ use coordinator::dispatcher::Dispatcher;
 use coordinator::outbox::Outbox;
 use coordinator::position::Positions;
 use coordinator::store::{
-    Append, Appended, Loaded, Moved, PlannedJob, Position, Published, SqliteStore, Store, StoreError, Unpublished,
+    Append, Appended, Loaded, Moved, PlannedJob, Position, Published, Purgeable, SqliteStore, Store, StoreError,
+    Unpublished,
 };
 use coordinator::video::Setup;
 use coordinator::wire::{CommandLog, Commands, LogIdentity, Outgoing, Refused, StoredCommand, Wire, WireError};
@@ -23,7 +24,7 @@ use messages::catalogue::Catalogue;
 use messages::codec;
 use messages::id::{ArtifactId, UserId, VideoId};
 use messages::job::{DeadLetter, Failed, FailureKind, Job, Report};
-use messages::query::{ListVideos, VideoSummary};
+use messages::query::{LedgerRow, ListVideos, VideoSummary};
 use messages::subject::Partition;
 use runtime::clock::Clock;
 use serde_json::Value;
@@ -372,6 +373,30 @@ impl Store for TestStore {
         list: &ListVideos,
     ) -> Result<(Vec<VideoSummary>, Option<String>), StoreError> {
         self.inner.videos(user, list).await
+    }
+
+    async fn purgeable(&self, partitions: Vec<Partition>, now: DateTime<Utc>) -> Result<Vec<Purgeable>, StoreError> {
+        self.inner.purgeable(partitions, now).await
+    }
+
+    async fn purge(&self, video: VideoId, again: Option<DateTime<Utc>>) -> Result<(), StoreError> {
+        self.inner.purge(video, again).await
+    }
+
+    async fn forgotten(&self, partitions: Vec<Partition>, until: DateTime<Utc>) -> Result<Vec<VideoId>, StoreError> {
+        self.inner.forgotten(partitions, until).await
+    }
+
+    async fn garbage(&self, partitions: Vec<Partition>) -> Result<Vec<String>, StoreError> {
+        self.inner.garbage(partitions).await
+    }
+
+    async fn garbage_deleted(&self, keys: Vec<String>) -> Result<(), StoreError> {
+        self.inner.garbage_deleted(keys).await
+    }
+
+    async fn ledger(&self, video: VideoId) -> Result<Vec<LedgerRow>, StoreError> {
+        self.inner.ledger(video).await
     }
 
     async fn video_of(&self, artifact: ArtifactId) -> Result<Option<VideoId>, StoreError> {

@@ -73,6 +73,11 @@ impl ObjectStore for PlainFolder {
     }
 
     /// The folder goes as a whole.
+    async fn delete(&self, _: &str) -> Result<(), ObjectError> {
+        Ok(())
+    }
+
+    /// The folder goes as a whole.
     async fn delete_prefix(&self, _: &str) -> Result<u64, ObjectError> {
         Ok(0)
     }

@@ -57,6 +57,7 @@ fn checkpoint() -> query::CheckpointView {
         edited: true,
         can_continue: false,
         pinned: false,
+        collected: true,
         warnings: vec!["the first beat is not of the opening group".into()],
         estimate_next_usd: Usd::from_micros(760_000),
         remake_usd: Default::default(),
@@ -80,6 +81,7 @@ fn status() -> query::Status {
             status: "approved".into(),
             created_at: time(),
             digest: Digest::of(b"x"),
+            collected: true,
         },
         children,
     };

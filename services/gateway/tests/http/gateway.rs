@@ -193,6 +193,10 @@ impl ObjectStore for Links {
         Ok(format!("http://objects.example/{key}?lifetime={}", lifetime.as_secs()))
     }
 
+    async fn delete(&self, _: &str) -> Result<(), ObjectError> {
+        Ok(())
+    }
+
     async fn delete_prefix(&self, _: &str) -> Result<u64, ObjectError> {
         Ok(0)
     }

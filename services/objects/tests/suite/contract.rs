@@ -82,6 +82,21 @@ async fn an_object_that_is_not_there_is_none_or_not_found() {
 }
 
 #[tokio::test]
+async fn one_object_is_deleted_and_its_neighbours_stay() {
+    let target = Target::start().await;
+    for key in ["film", "film.mp4", "film.mp4.part"] {
+        target.put(key, key.as_bytes()).await;
+    }
+    let store: &dyn ObjectStore = &target.objects;
+    for _ in 0..2 {
+        store.delete("film.mp4").await.expect("what is gone is deleted already");
+        assert!(store.get("film.mp4").await.expect("get").is_none());
+    }
+    store.delete("never/was").await.expect("delete");
+    assert_eq!(target.objects.list("").await.expect("list"), ["film", "film.mp4.part"]);
+}
+
+#[tokio::test]
 async fn a_record_that_is_too_large_is_not_read_into_memory() {
     let target = Target::start().await;
     target.put("large", &vec![7; (1 << 20) + 1]).await;
@@ -163,6 +178,7 @@ async fn a_wrong_secret_is_refused() {
     assert!(matches!(stranger.get("x").await, Err(ObjectError::Refused { .. })));
     assert!(matches!(stranger.put_once("x", b"x".to_vec(), &meta(b"x")).await, Err(ObjectError::Refused { .. })));
     assert!(matches!(stranger.delete_prefix("").await, Err(ObjectError::Refused { .. })));
+    assert!(matches!(stranger.delete("x").await, Err(ObjectError::Refused { .. })));
     settings.access_key_id = "nobody".to_owned();
     assert!(matches!(S3Objects::new(&settings).get("x").await, Err(ObjectError::Refused { .. })));
     assert!(target.objects.get("x").await.expect("get").is_none());

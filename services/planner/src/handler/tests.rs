@@ -175,6 +175,9 @@ impl ObjectStore for NoStore {
     async fn link(&self, key: &str, _: Duration) -> Result<String, ObjectError> {
         Err(ObjectError::NotFound(key.to_owned()))
     }
+    async fn delete(&self, _: &str) -> Result<(), ObjectError> {
+        Ok(())
+    }
     async fn delete_prefix(&self, _: &str) -> Result<u64, ObjectError> {
         Ok(0)
     }

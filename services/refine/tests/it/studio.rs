@@ -58,6 +58,10 @@ impl ObjectStore for Shelf {
         Ok(key.to_owned())
     }
 
+    async fn delete(&self, _: &str) -> Result<(), ObjectError> {
+        Ok(())
+    }
+
     async fn delete_prefix(&self, _: &str) -> Result<u64, ObjectError> {
         Ok(0)
     }

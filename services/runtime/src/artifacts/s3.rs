@@ -198,13 +198,12 @@ impl S3Objects {
         Ok(Page { keys, next: page.next_continuation_token })
     }
 
-    async fn delete(&self, keys: &[String]) -> Result<(), ObjectError> {
+    async fn delete_all(&self, keys: &[String]) -> Result<(), ObjectError> {
         let action = "delete";
         // XML cannot carry control characters, so keys that have some go one by one.
         let (odd, plain): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.chars().any(char::is_control));
         for key in odd {
-            let deleting = self.client.delete_object().bucket(&self.bucket).key(key);
-            deleting.send().await.map_err(|error| judge(action, error))?;
+            self.delete(key).await?;
         }
         for batch in plain.chunks(BATCH) {
             let mut delete = Delete::builder().quiet(true);
@@ -334,11 +333,16 @@ impl ObjectStore for S3Objects {
         signed.map(|signed| signed.uri().to_owned()).map_err(|error| judge(action, error))
     }
 
+    async fn delete(&self, key: &str) -> Result<(), ObjectError> {
+        let deleting = self.client.delete_object().bucket(&self.bucket).key(key);
+        deleting.send().await.map(drop).map_err(|error| judge("delete", error))
+    }
+
     async fn delete_prefix(&self, prefix: &str) -> Result<u64, ObjectError> {
         let (mut deleted, mut token) = (0, None);
         loop {
             let page = self.page(prefix, token, "delete").await?;
-            self.delete(&page.keys).await?;
+            self.delete_all(&page.keys).await?;
             deleted += page.keys.len() as u64;
             token = page.next;
             if token.is_none() {
