@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `ends` | `kill -9` and Ctrl-C in every phase and around approvals |
 //! | `full_store` | no room for objects |
-//! | `lost_bus` | nats-server killed, its storage wiped, its streams deleted |
+//! | `lost_bus` | nats-server killed, its storage wiped dead or alive, its streams deleted |
 //! | `media_tool` | ffmpeg away or out of order |
 //! | `refusals` | what `dailies up` refuses to start with, in one sentence |
 //! | `replicas` | services as processes of their own, one of them killed at work |
