@@ -17,7 +17,7 @@ mod lost_bus;
 mod media_tool;
 mod refusals;
 mod replicas;
-mod stand_in;
+pub mod stand_in;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ fn smallest_film() -> Value {
 }
 
 /// The same, asking nobody.
-fn smallest_film_unattended() -> Value {
+pub fn smallest_film_unattended() -> Value {
     let mut film = smallest_film();
     film["auto_continue"] = json!(true);
     film
