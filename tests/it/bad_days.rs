@@ -5,7 +5,7 @@
 //! | `deletion` | a video deleted while it is being made, and `kill -9` after it |
 //! | `ends` | `kill -9` and Ctrl-C in every phase and around approvals |
 //! | `full_store` | no room for objects |
-//! | `lost_bus` | nats-server killed, its storage wiped, its streams deleted |
+//! | `lost_bus` | nats-server killed, its storage wiped dead or alive, its streams deleted |
 //! | `media_tool` | ffmpeg away or out of order |
 //! | `refusals` | what `dailies up` refuses to start with, in one sentence |
 //! | `replicas` | services as processes of their own, one of them killed at work |
@@ -19,7 +19,7 @@ mod lost_bus;
 mod media_tool;
 mod refusals;
 mod replicas;
-mod stand_in;
+pub mod stand_in;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn smallest_film() -> Value {
 }
 
 /// The same, asking nobody.
-fn smallest_film_unattended() -> Value {
+pub fn smallest_film_unattended() -> Value {
     let mut film = smallest_film();
     film["auto_continue"] = json!(true);
     film

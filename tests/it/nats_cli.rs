@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{SOON, System, root, until};
+use crate::bad_days::smallest_film_unattended;
+use crate::bad_days::stand_in::StandIn;
+use crate::harness::{FILM, SOON, System, root, until};
 
 /// A client of somebody else's: named by the variable, else where `./dev` puts it. Says so when there is none.
 pub fn client(variable: &str, installed: &str, test: &str) -> Option<PathBuf> {
@@ -87,20 +89,64 @@ fn read(heard: &Path) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_nats_command_line_lists_services_and_reports_on_jobs() {
-    let test = "the_nats_command_line_lists_services_and_reports_on_jobs";
+async fn the_nats_command_line_lists_services_and_streams() {
+    let test = "the_nats_command_line_lists_services_and_streams";
     let Some(program) = client("DAILIES_NATS_CLI", ".tools/nats", test) else { return };
     let system = System::start().await;
     let listed = nats(&program, &system, &["micro", "ls"]);
     for service in ["coordinator", "planner", "storyboard", "chunk", "refine", "gateway"] {
         assert!(listed.contains(service), "{service} is not listed:\n{listed}");
     }
-    let report = nats(&program, &system, &["consumer", "report", "JOBS"]);
-    for consumer in ["planner", "storyboard", "chunk", "refine"] {
-        assert!(report.contains(consumer), "{consumer} is not reported:\n{report}");
-    }
     let streams = nats(&program, &system, &["stream", "ls"]);
     for stream in ["VIDEO_COMMANDS", "JOBS", "VIDEO_EVENTS", "DEAD_LETTERS"] {
         assert!(streams.contains(stream), "{stream} is not there:\n{streams}");
     }
+}
+
+#[tokio::test]
+async fn the_nats_command_line_reports_how_many_jobs_run_and_how_many_wait() {
+    let test = "the_nats_command_line_reports_how_many_jobs_run_and_how_many_wait";
+    let Some(program) = client("DAILIES_NATS_CLI", ".tools/nats", test) else { return };
+    let ffmpeg = StandIn::new();
+    let system = System::start_with(ffmpeg.setup()).await;
+    ffmpeg.hold();
+    // `dailies up` runs as many jobs of a service at a time as there are cores; each of these films has one chunk.
+    let slots = std::thread::available_parallelism().expect("a machine with cores").get();
+    let waiting = 2;
+    for _ in 0..slots + waiting {
+        system.create(&smallest_film_unattended()).await;
+    }
+    until("every slot has a chunk, and the others wait", FILM, async || {
+        let report = nats(&program, &system, &["consumer", "report", "JOBS"]);
+        (jobs(&report, "chunk") == (slots, waiting)).then_some(())
+    })
+    .await;
+    let report = nats(&program, &system, &["consumer", "report", "JOBS"]);
+    for idle in ["planner", "storyboard", "refine"] {
+        assert_eq!(jobs(&report, idle), (0, 0), "{idle}:\n{report}");
+    }
+
+    ffmpeg.release();
+    until("nobody waits any more", FILM, async || {
+        let report = nats(&program, &system, &["consumer", "report", "JOBS"]);
+        (jobs(&report, "chunk").1 == 0).then_some(())
+    })
+    .await;
+}
+
+/// How many jobs of a service run and how many wait, as a report on consumers shows it.
+fn jobs(report: &str, service: &str) -> (usize, usize) {
+    let rows = report.lines().filter(|line| line.starts_with('│'));
+    let mut rows = rows.map(|line| line.split('│').map(str::trim).collect::<Vec<_>>());
+    let heading = rows.by_ref().find(|cells| cells.contains(&"Ack Pending"));
+    let heading = heading.unwrap_or_else(|| panic!("no heading:\n{report}"));
+    let row = rows.find(|cells| cells.get(1) == Some(&service));
+    let row = row.unwrap_or_else(|| panic!("{service} is not reported:\n{report}"));
+    let figure = |name: &str| {
+        let column = heading.iter().position(|cell| *cell == name).unwrap_or_else(|| panic!("no {name}:\n{report}"));
+        // `2 / 33%`
+        let figure = row[column].split_whitespace().next().and_then(|figure| figure.parse().ok());
+        figure.unwrap_or_else(|| panic!("{name} is no number:\n{report}"))
+    };
+    (figure("Ack Pending"), figure("Unprocessed"))
 }

@@ -8,6 +8,28 @@ use serde_json::json;
 use crate::film;
 use crate::harness::{SOON, Setup, System, dailies, nats_server, program, text, until};
 
+/// In no order that they need: whoever is first waits for the others.
+const SERVICES: [&str; 6] = ["gateway", "refine", "chunk", "storyboard", "planner", "coordinator"];
+
+#[test]
+fn every_service_refuses_an_unknown_flag_and_says_which_it_takes() {
+    for service in SERVICES {
+        let output = |flag| program(service).arg(flag).output().expect("it starts");
+        let refused = output("--natz");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{service}: {said}");
+        assert!(said.contains("'--natz'"), "{service}: {said}");
+        let help = output("--help");
+        let said = String::from_utf8_lossy(&help.stdout).into_owned();
+        assert!(help.status.success(), "{service}: {said}");
+        for flag in ["--nats <URL>", "--context <NAME>", "--config <FILE>"] {
+            assert!(said.contains(flag), "{service} does not take {flag}: {said}");
+        }
+        let version = String::from_utf8_lossy(&output("--version").stdout).into_owned();
+        assert!(version.starts_with(service), "{service}: {version}");
+    }
+}
+
 #[tokio::test]
 async fn services_of_their_own_make_a_film_together() {
     let mut system = System::of_processes(Setup::default()).await;
@@ -34,10 +56,12 @@ async fn services_of_their_own_make_a_film_together() {
 
     let gateway_port = free_port();
     system.url = format!("http://127.0.0.1:{gateway_port}");
-    for service in ["gateway", "refine", "chunk", "storyboard", "planner", "coordinator"] {
+    for service in SERVICES {
         let mut command = program(service);
         command.envs(credentials.iter().map(|(name, value)| (name, value)));
-        command.env("DAILIES_NATS__URL", &system.nats_url).env("DAILIES_NATS__STORAGE_MIB", "256");
+        // Nobody listens at the address of the environment: the flag goes over it.
+        command.args(["--nats", &system.nats_url]).env("DAILIES_NATS__URL", "nats://127.0.0.1:1");
+        command.env("DAILIES_NATS__STORAGE_MIB", "256");
         command.env("DAILIES_GATEWAY__ADDRESS", format!("127.0.0.1:{gateway_port}"));
         command.env("DAILIES_COORDINATOR__DATABASE", "sqlite:journal.sqlite");
         system.spawn(command);

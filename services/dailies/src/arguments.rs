@@ -195,9 +195,9 @@ pub struct BenchMedia {
     /// How often it is made each way.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub pairs: u32,
-    /// Jobs at a time, both ways.
-    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN)]
-    pub jobs: NonZeroUsize,
+    /// Jobs of each service at a time, both ways; none means worker.concurrency of the settings.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
     /// The same seed and prompt make the same film.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -19,6 +19,7 @@ use messages::id::VideoId;
 use messages::video::{AutoContinue, CreateVideo};
 use runtime::bus::BusError;
 use runtime::config::{ConfigError, Settings};
+use runtime::worker::WorkerSettings;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{BenchMedia, Reach};
@@ -87,7 +88,12 @@ pub struct Order {
 }
 
 impl Order {
-    fn new(arguments: &BenchMedia) -> Self {
+    /// What the arguments ask for. Without a number of jobs, as many as services take when nobody says otherwise.
+    fn new(arguments: &BenchMedia, settings: &Settings) -> Result<Self, ConfigError> {
+        let jobs = match arguments.jobs {
+            Some(jobs) => jobs,
+            None => settings.section::<WorkerSettings>("worker")?.concurrency,
+        };
         let create = CreateVideo {
             prompt: arguments.prompt.clone(),
             title: None,
@@ -102,7 +108,7 @@ impl Order {
             seed: Some(arguments.seed),
             budget_usd: None,
         };
-        Self { create, jobs: arguments.jobs }
+        Ok(Self { create, jobs })
     }
 
     /// An id that nobody has used.
@@ -141,7 +147,7 @@ async fn measure(
     settings: &Settings,
     screen: &mut Screen,
 ) -> Result<Report, BenchError> {
-    let order = Order::new(arguments);
+    let order = Order::new(arguments, settings)?;
     let media = embedded::media_tool(settings).await?;
     let load_before = machine::load();
     let mut pairs = Vec::new();
@@ -191,12 +197,13 @@ mod tests {
             prompt: "A 5 second ad for a mechanical watch, elegant".to_owned(),
             duration: 5,
             pairs: 1,
-            jobs: std::num::NonZeroUsize::MIN,
+            jobs: None,
             seed: 1,
             json: false,
             no_memory: true,
         };
-        let order = Order::new(&arguments);
+        let order = Order::new(&arguments, &settings).expect("the defaults");
+        assert_eq!(order.jobs.get(), 2, "as many as services ship with");
         let media = embedded::media_tool(&settings).await.expect("ffmpeg is installed");
         let direct = direct::film(&order, &media, &settings).await.expect("a film");
         let cluster = orchestrated::film(&order, &folder, &settings).await.expect("a film");

@@ -1,4 +1,5 @@
-//! The `nats-server` of `dailies up`: found, configured, started, restarted when it dies, and gone when we are.
+//! The `nats-server` of `dailies up`: found, configured, started, restarted when it dies or loses its files, and gone when
+//! we are.
 //!
 //! Boundary: one server on loopback, for one data folder whose lock the caller holds. Invariant: no server outlives the
 //! process that started it, and one that did (a `kill -9` on a system that cannot tell children) is ended before another
@@ -6,6 +7,7 @@
 
 mod leftover;
 mod program;
+mod storage;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use storage::Storage;
 
 /// How long a server may take to open its store and answer.
 const READY: Duration = Duration::from_secs(60);
@@ -139,12 +143,18 @@ impl NatsServer {
     pub async fn run_until(mut self, shutdown: CancellationToken) -> Result<(), NatsServerError> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         let mut failures = 0;
+        let mut storage = Storage::new(self.url(), &self.files.store);
         loop {
             let lived_since = Instant::now();
             tokio::select! {
                 ended = self.child.process.wait() => {
                     let ended = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
                     tracing::error!(ended, "nats-server has died and is started again");
+                }
+                streams = storage.lost() => {
+                    tracing::error!(?streams, "the files of nats-server were deleted, and it is started again");
+                    // Asked to stop, it would write half of what it remembers where the files were.
+                    self.child.kill().await;
                 }
                 () = shutdown.cancelled() => {
                     self.child.stop().await;
@@ -265,9 +275,13 @@ impl Held {
         }
         if tokio::time::timeout(STOP, self.process.wait()).await.is_err() {
             tracing::warn!("nats-server does not stop when asked and is killed");
-            if let Err(error) = self.process.kill().await {
-                tracing::error!(error = %error, "nats-server could not be killed");
-            }
+            self.kill().await;
+        }
+    }
+
+    async fn kill(&mut self) {
+        if let Err(error) = self.process.kill().await {
+            tracing::error!(error = %error, "nats-server could not be killed");
         }
     }
 }
@@ -339,6 +353,10 @@ fn last_words(log: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use async_nats::jetstream::stream::{self, StorageType};
+
     use super::*;
 
     fn settings(folder: &Path) -> NatsServerSettings {
@@ -354,6 +372,18 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the server ends");
     }
 
+    async fn another_than(name: Option<&str>, port: u16) {
+        let again = async {
+            loop {
+                match greeting(port).await {
+                    Ok(Some(other)) if Some(other.as_str()) != name => break,
+                    _ => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), again).await.expect("another one answers");
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_server_answers_is_restarted_when_it_dies_and_stops_when_asked() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -365,19 +395,42 @@ mod tests {
         let running = tokio::spawn(server.run_until(shutdown.clone()));
         let name = greeting(port).await.expect("it answers");
         kill(Pid::from_raw(i32::try_from(first).expect("a process id")), Signal::SIGKILL).expect("it was there");
-        let again = async {
-            loop {
-                match greeting(port).await {
-                    Ok(Some(other)) if Some(&other) != name.as_ref() => break,
-                    _ => tokio::time::sleep(Duration::from_millis(10)).await,
-                }
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), again).await.expect("another one answers");
+        another_than(name.as_deref(), port).await;
 
         shutdown.cancel();
         running.await.expect("it does not panic").expect("it stops as asked");
         free(port).await.expect("nobody listens any more");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_whose_files_are_deleted_under_it_is_started_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = NatsServer::start(&settings(folder.path())).await.expect("nats-server starts");
+        let (url, port, store) = (server.url(), server.port(), server.files.store.clone());
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(server.run_until(shutdown.clone()));
+        let name = greeting(port).await.expect("it answers");
+        let jetstream = async_nats::jetstream::new(async_nats::connect(&url).await.expect("it takes us"));
+        let stream = async |name: &str, storage| {
+            let config = stream::Config { name: name.to_owned(), storage, ..stream::Config::default() };
+            jetstream.create_stream(config).await.expect("it takes streams")
+        };
+        stream("IN_MEMORY", StorageType::Memory).await;
+        stream("DELETED", StorageType::File).await;
+        stream("KEPT", StorageType::File).await;
+        let mut storage = Storage::new(url, &store);
+        jetstream.delete_stream("DELETED").await.expect("it was there");
+        assert!(storage.missing().await.is_empty(), "of a stream that nobody wants nothing is missing");
+
+        // One deeper than the folder that we name: it stays, what is in it goes.
+        std::fs::remove_dir_all(store.join("jetstream")).expect("it was there");
+        assert_eq!(storage.missing().await, BTreeSet::from(["KEPT".to_owned()]));
+        another_than(name.as_deref(), port).await;
+        stream("KEPT", StorageType::File).await;
+        assert!(storage.missing().await.is_empty(), "it is there again");
+
+        shutdown.cancel();
+        running.await.expect("it does not panic").expect("it stops as asked");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -3,15 +3,26 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Parser;
 use gateway::config::Settings;
+use runtime::service::Flags;
 use tokio_util::sync::CancellationToken;
 
-fn main() -> ExitCode {
-    runtime::service::run(serve)
+/// Serves HTTP and server-sent events in front of NATS
+#[derive(Debug, Parser)]
+#[command(name = "gateway", version)]
+struct Arguments {
+    #[command(flatten)]
+    shared: Flags,
 }
 
-async fn serve(shutdown: CancellationToken) -> Result<(), StartError> {
-    let settings = runtime::config::load(None)?;
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    runtime::service::run(|shutdown| serve(arguments, shutdown))
+}
+
+async fn serve(arguments: Arguments, shutdown: CancellationToken) -> Result<(), StartError> {
+    let settings = arguments.shared.settings()?;
     runtime::telemetry::init(&settings.section("log")?)?;
     let gateway: Settings = settings.section("gateway")?;
     let address = gateway.address;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
 use async_nats::jetstream;
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::stand_in::StandIn;
@@ -29,7 +30,7 @@ async fn a_film_goes_on_after_ctrl_c_in_every_phase() {
     .await;
 }
 
-/// Ends the system while each of the phases runs, twice in the middle of a job.
+/// Ends the system in each of the phases in the middle of a job.
 async fn ended_in_every_phase(end: impl AsyncFn(&mut System)) {
     let ffmpeg = StandIn::new();
     let mut system = System::start_with(ffmpeg.setup()).await;
@@ -40,10 +41,11 @@ async fn ended_in_every_phase(end: impl AsyncFn(&mut System)) {
         system.up().await;
     };
 
-    let video = system.create(&smallest_film()).await;
+    // These jobs are short and run no program that could be held up: the end comes with their first sign of life.
+    let video = begun(&system, "planner", async || system.create(&smallest_film()).await).await;
     end_and_start(&mut system).await;
     system.wait_for(&video, "paused_at_phase1").await;
-    system.approve(&video).await;
+    begun(&system, "storyboard", async || system.approve(&video).await).await;
     end_and_start(&mut system).await;
     for paused in ["paused_at_phase2", "paused_at_phase3"] {
         system.wait_for(&video, paused).await;
@@ -62,6 +64,27 @@ async fn ended_in_every_phase(end: impl AsyncFn(&mut System)) {
     // The create and four approvals.
     assert_eq!(outcomes.len(), 5, "{outcomes:#?}");
     assert!(outcomes.values().all(|outcomes| outcomes.len() == 1), "{outcomes:#?}");
+}
+
+/// Asks for something that takes one job of a service, and returns when a worker has just begun it.
+async fn begun<T>(system: &System, service: &str, ask: impl AsyncFnOnce() -> T) -> T {
+    let nats = system.nats().await;
+    let mut signs_of_life = nats.subscribe("video.*.*.progress.*").await.expect("a subscription");
+    nats.flush().await.expect("NATS heard of it");
+    let queue = jetstream::new(nats).get_stream("JOBS").await.expect("the stream is there");
+    // Held in the queue until everything else has been said and written, or the job could be done before the answer.
+    let long = async_nats::datetime::parse_rfc3339("2100-01-01T00:00:00Z").expect("a time");
+    queue.pause_consumer(service, long).await.expect("it is there");
+    let asked = ask().await;
+    until("the job is in the queue", SOON, async || {
+        let waiting = queue.consumer_info(service).await.ok()?.num_pending;
+        (waiting == 1).then_some(())
+    })
+    .await;
+    queue.resume_consumer(service).await.expect("it is there");
+    let begun = tokio::time::timeout(SOON, signs_of_life.next()).await;
+    begun.expect("a worker takes the job").expect("NATS is there");
+    asked
 }
 
 #[tokio::test]

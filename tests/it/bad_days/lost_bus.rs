@@ -58,6 +58,37 @@ async fn films_are_finished_after_all_storage_of_nats_is_lost() {
 }
 
 #[tokio::test]
+async fn films_are_finished_after_the_files_of_a_living_nats_are_deleted() {
+    let ffmpeg = StandIn::new();
+    let system = System::start_with(ffmpeg.setup().with_errors()).await;
+    let paused = system.create(&smallest_film()).await;
+    system.wait_for(&paused, "paused_at_phase1").await;
+    ffmpeg.hold();
+    let video = system.create(&smallest_film_unattended()).await;
+    ffmpeg.is_in_use().await;
+
+    // The server lives on and says that it is healthy.
+    let deceived = nats_server_of(&system);
+    std::fs::remove_dir_all(system.data().join("nats/jetstream")).expect("it was there");
+    until("another nats-server runs", SOON, async || {
+        read_pid(&system.data().join("nats/nats-server.pid")).filter(|server| *server != deceived)
+    })
+    .await;
+    ffmpeg.release();
+
+    system.wait_for(&video, "complete").await;
+    assert_made_once(&system, &video).await;
+    system.approve(&paused).await;
+    system.wait_for(&paused, "paused_at_phase2").await;
+    let jetstream = jetstream::new(system.nats().await);
+    for stream in ["JOBS", "VIDEO_COMMANDS", "VIDEO_EVENTS"] {
+        let files = system.data().join("nats/jetstream/jetstream/$G/streams").join(stream);
+        until(stream, SOON, async || files.is_dir().then_some(())).await;
+        jetstream.get_stream(stream).await.expect("it is there too");
+    }
+}
+
+#[tokio::test]
 async fn streams_deleted_by_an_operator_come_back_and_the_film_is_finished() {
     let ffmpeg = StandIn::new();
     let system = System::start_with(ffmpeg.setup().with_errors()).await;
