@@ -72,7 +72,7 @@ impl Terminal {
     /// Reads on until `text` is shown, and gives what stands before it.
     pub async fn read_to(&mut self, text: &str, limit: Duration) -> String {
         let (shown, from) = (self.shown.clone(), self.read_to);
-        let found = until(&format!("the terminal shows `{text}`"), limit, async || {
+        let found = async || {
             let shown = shown.lock().expect("one writer");
             let rest = &shown[from..];
             if let Some(at) = rest.find(text) {
@@ -80,8 +80,9 @@ impl Terminal {
             }
             let ended = matches!(self.child.try_wait(), Ok(Some(_)));
             ended.then(|| Err(rest.to_owned()))
-        });
-        let at = found.await.unwrap_or_else(|rest| panic!("it ended before it showed `{text}`:\n{rest}"));
+        };
+        let found = until(&format!("the terminal shows `{text}`"), limit, found).await;
+        let at = found.unwrap_or_else(|rest| panic!("it ended before it showed `{text}`:\n{rest}"));
         let before = self.shown.lock().expect("one writer")[from..from + at].to_owned();
         self.read_to = from + at + text.len();
         before
