@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `lifecycle` | from a prompt to a film that plays; what the status, the tree and the links say on the way |
 //! | `checkpoints` | approvals over HTTP, NATS and the command line; twice, too early, fifty at once |
+//! | `make` | a film in the terminal: edited, made again, resumed; and without a terminal |
+//! | `commands` | the short commands, in words and as JSON, and what they refuse |
 //! | `api` | the live stream, idempotency keys, the other routes |
 //! | `bad_input` | what is refused, by which name, over HTTP and over NATS; garbage on every subject |
 //! | `money` | what is estimated is what is booked; budgets; by hand and alone make the same film |
@@ -13,18 +15,22 @@
 //! | `bad_days` | kills, restarts, missing tools |
 //! | `tidy` | what must not be in the code |
 //!
-//! [`harness`] starts one private system per test, which is gone afterwards; [`film`] looks at a film and listens to it.
+//! [`harness`] starts one private system per test, which is gone afterwards; [`film`] looks at a film and listens to it,
+//! [`terminal`] is a person at a terminal.
 
 mod api;
 mod bad_days;
 mod bad_input;
 mod checkpoints;
+mod commands;
 mod film;
 mod harness;
 mod lifecycle;
+mod make;
 mod money;
 mod nats_cli;
 mod nats_py;
 mod processes;
 mod retention;
+mod terminal;
 mod tidy;

@@ -1,12 +1,19 @@
 //! What may be typed after `dailies`.
 
+mod requests;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use messages::id::{CheckpointId, UserId, VideoId};
+use messages::id::{UserId, VideoId};
 use messages::money::Usd;
+
+pub use requests::{
+    Approve, At, CheckpointName, Checkpoints, Compare, Delete, Edit, Fork, OfBranch, OfVideo, Open, Pin, Regenerate,
+    Reject, Resolve, Select, Settings, Switch, Take, Upload, Videos, Which,
+};
 
 /// Makes films from a prompt, and stops after every phase until somebody says go.
 #[derive(Debug, Parser)]
@@ -16,7 +23,7 @@ pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
     /// Where to find NATS, and whose videos.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Where")]
     pub reach: Reach,
 }
 
@@ -35,6 +42,9 @@ pub struct Reach {
     /// A NATS credentials file, for a cluster elsewhere.
     #[arg(long, global = true, value_name = "FILE")]
     pub creds: Option<PathBuf>,
+    /// The gateway of a cluster elsewhere, which files go through.
+    #[arg(long, global = true, value_name = "URL")]
+    pub gateway: Option<String>,
     /// Whose videos.
     #[arg(long, global = true, value_name = "USER", default_value = "local")]
     pub user: UserId,
@@ -56,61 +66,59 @@ pub enum Command {
     #[command(subcommand)]
     Bench(Bench),
     /// List videos, newest first.
-    Videos {
-        /// Print the answer as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Videos(Videos),
+    /// Show a checkpoint: what was made, what it cost, what may be done.
+    Show(At),
     /// Say where a video stands.
-    Status {
-        /// The video.
-        video: VideoId,
-        /// Print the answer as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Status(OfVideo),
+    /// Draw the tree of checkpoints, newest first, as `git log --graph` does.
+    Tree(OfVideo),
+    /// List the branches: where each stands, and what it cost.
+    Branches(OfVideo),
+    /// List the checkpoints, oldest first.
+    Checkpoints(Checkpoints),
+    /// Tell who did what, when, and from where.
+    History(OfVideo),
+    /// List what was paid for.
+    Cost(OfVideo),
     /// Print what happens to a video until it is finished.
-    Watch {
-        /// The video.
-        video: VideoId,
-        /// Print events as JSON, one a line.
-        #[arg(long)]
-        json: bool,
-    },
+    Watch(OfVideo),
     /// Go on from a checkpoint.
-    Approve {
-        /// The video.
-        video: VideoId,
-        /// Which checkpoint; none means the newest that waits.
-        checkpoint: Option<CheckpointId>,
-        /// Kept with the approval.
-        #[arg(long)]
-        note: Option<String>,
-    },
+    Approve(Approve),
+    /// Have a phase made again, with notes on what should be different.
+    Reject(Reject),
+    /// Open a branch that waits at the same point.
+    Fork(Fork),
+    /// Change the spec in $VISUAL or $EDITOR, or by a JSON Merge Patch.
+    Edit(Edit),
+    /// Have one artifact made again.
+    Regenerate(Regenerate),
+    /// Put a picture, a clip or music of your own in the place of what was made.
+    Upload(Upload),
+    /// Go back to another version of an artifact.
+    Select(Select),
+    /// Use another checkpoint's artifact.
+    Take(Take),
+    /// Say how two checkpoints differ.
+    Compare(Compare),
+    /// Say that a checkpoint leads nowhere.
+    Abandon(At),
+    /// Keep a checkpoint whatever retention says.
+    Pin(Pin),
     /// Run again what failed or was cancelled.
-    Retry {
-        /// The video.
-        video: VideoId,
-        /// Only this branch.
-        #[arg(long)]
-        branch: Option<String>,
-    },
+    Retry(OfBranch),
+    /// Decide about a paid job whose fate is unknown.
+    Resolve(Resolve),
+    /// Show or change title, auto-continue and budget.
+    Settings(Settings),
     /// List what was abandoned and will be collected: when, how much it takes and what it cost to make.
-    Retention {
-        /// The video.
-        video: VideoId,
-        /// Print the answer as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Retention(OfVideo),
     /// Stop what runs; `retry` goes on.
-    Cancel {
-        /// The video.
-        video: VideoId,
-        /// Only this branch.
-        #[arg(long)]
-        branch: Option<String>,
-    },
+    Cancel(OfBranch),
+    /// Delete a video with everything that was made for it.
+    Delete(Delete),
+    /// Print where an artifact is, and open it when on a terminal.
+    Open(Open),
 }
 
 /// `dailies make`

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use messages::artifact::ArtifactKey;
 use messages::id::BranchName;
+use messages::money::Usd;
 use messages::query::{CheckpointView, CostSummary};
 use messages::spec::Spec;
 
@@ -30,11 +31,16 @@ pub fn lines(
     for warning in &view.warnings {
         lines.extend(labelled("note", warning, columns, paint).iter().map(|line| paint.warn(line)));
     }
-    if !view.stale.is_empty() {
-        let stale: Vec<_> = view.stale.iter().map(ToString::to_string).collect();
-        lines.extend(labelled("stale", &stale.join(", "), columns, paint));
+    if !view.in_flight.is_empty() {
+        lines.extend(labelled("in work", &list(&view.in_flight), columns, paint));
+    }
+    if let Some(stale) = stale(view) {
+        lines.extend(labelled("stale", &stale, columns, paint).iter().map(|line| paint.warn(line)));
     }
     lines.extend(labelled("cost", &money(view, cost), columns, paint));
+    if let Some(again) = again(view) {
+        lines.extend(labelled("again", &again, columns, paint));
+    }
     lines
 }
 
@@ -42,6 +48,40 @@ pub fn lines(
 pub fn spec(view: &CheckpointView) -> Option<Spec> {
     let spec = view.artifacts.get("spec")?.metadata.get("spec")?;
     serde_json::from_value(spec.clone()).ok()
+}
+
+/// What no longer fits what it was made from, and the price of making it fit.
+pub fn stale(view: &CheckpointView) -> Option<String> {
+    if view.stale.is_empty() {
+        return None;
+    }
+    let prices = view.stale.iter().filter_map(|key| view.remake_usd.get(&key.to_string()).copied());
+    let price: Usd = prices.sum();
+    Some(format!("{} no longer fit what they were made from; making them again costs {price}", list(&view.stale)))
+}
+
+/// What making one of its artifacts again costs; nothing where it is all free.
+fn again(view: &CheckpointView) -> Option<String> {
+    let mut keys: BTreeMap<Usd, Vec<ArtifactKey>> = BTreeMap::new();
+    for artifact in view.artifacts.values().filter(|artifact| is_shown(artifact.artifact_key, view)) {
+        let key = artifact.artifact_key;
+        if let Some(price) = view.remake_usd.get(&key.to_string()).filter(|price| **price > Usd::ZERO) {
+            keys.entry(*price).or_default().push(key);
+        }
+    }
+    let each = |(price, mut keys): (Usd, Vec<ArtifactKey>)| {
+        keys.sort_unstable();
+        match keys.as_slice() {
+            [first, .., last] => format!("{first} … {last} {price} each"),
+            keys => format!("{} {price}", list(keys)),
+        }
+    };
+    let prices: Vec<_> = keys.into_iter().map(each).collect();
+    (!prices.is_empty()).then(|| format!("making one again costs: {}", prices.join(", ")))
+}
+
+fn list(keys: &[ArtifactKey]) -> String {
+    keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// `── storyboard, checkpoint 2 of 4 ──────`
@@ -52,6 +92,12 @@ fn heading(view: &CheckpointView, columns: usize) -> String {
     }
     if view.version > 1 {
         title += &format!(", version {}", view.version);
+    }
+    if view.status != "pending" {
+        title += &format!(", {}", view.status);
+    }
+    if view.edited {
+        title += ", edited";
     }
     title.push(' ');
     let rest = columns.min(78).saturating_sub(width(&title));
@@ -69,9 +115,16 @@ fn artifacts(view: &CheckpointView, files: &BTreeMap<ArtifactKey, PathBuf>, url:
         lines.push(format!("{}{}", label("files in"), clean(&shown(folder))));
     }
     for artifact in own {
+        let key = artifact.artifact_key.to_string();
         let file = files.get(&artifact.artifact_key).and_then(|file| file.file_name());
-        let file = file.map_or_else(|| "(not downloaded)".into(), |name| name.to_string_lossy());
-        lines.push(format!("{}{}", label(&artifact.artifact_key.to_string()), clean(&file)));
+        let file = file.map(|name| clean(&name.to_string_lossy()));
+        let versions = view.versions.get(&key).into_iter().flatten().map(|one| one.version);
+        let others: Vec<_> = versions.filter(|version| *version != artifact.version).map(|n| n.to_string()).collect();
+        let mut told = file.unwrap_or_else(|| format!("version {}", artifact.version));
+        if !others.is_empty() {
+            told += &format!("; other versions: {}", others.join(", "));
+        }
+        lines.push(format!("{}{}", label(&key), told));
         lines.push(paint.dim(&format!("   {url}{}", clean(&artifact.s3_url))));
     }
     lines
@@ -96,10 +149,9 @@ fn money(view: &CheckpointView, cost: &CostSummary) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod example {
     use messages::artifact::Digest;
     use messages::id::{ArtifactId, CheckpointId, VideoId};
-    use messages::money::Usd;
     use messages::phase::Phase;
     use messages::query::{ArtifactView, artifact_link};
 
@@ -124,7 +176,8 @@ mod tests {
         (key.to_string(), view)
     }
 
-    fn checkpoint(phase: Phase, keys: &[ArtifactKey]) -> CheckpointView {
+    /// A checkpoint of main that waits, with these artifacts.
+    pub fn checkpoint(phase: Phase, keys: &[ArtifactKey]) -> CheckpointView {
         let video_id: VideoId = "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("valid");
         let checkpoint_id = CheckpointId::derived(video_id, &BranchName::main(), phase, 1);
         CheckpointView {
@@ -153,6 +206,14 @@ mod tests {
             allowed: Vec::new(),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use messages::phase::Phase;
+
+    use super::example::checkpoint;
+    use super::*;
 
     fn cost() -> CostSummary {
         CostSummary { spent_usd: Usd::from_micros(190_000), estimate_next_usd: None, budget_usd: None }
@@ -185,5 +246,30 @@ mod tests {
         let view = checkpoint(Phase::Refine, &[ArtifactKey::Final]);
         let text = lines(&view, &cost(), &BTreeMap::new(), "http://h", 80, Paint::plain()).join("\n");
         assert!(text.contains("approving finishes the film"), "{text}");
+    }
+    #[test]
+    fn what_is_stale_and_what_making_it_again_costs_is_said() {
+        let chunks = [ArtifactKey::Chunk(0), ArtifactKey::Chunk(1), ArtifactKey::Chunk(2)];
+        let mut view = checkpoint(Phase::Chunks, &chunks);
+        view.remake_usd = chunks.iter().map(|key| (key.to_string(), Usd::from_micros(250_000))).collect();
+        view.stale = chunks[1..].to_vec();
+        view.in_flight = vec![ArtifactKey::Stitched];
+        let text = lines(&view, &cost(), &BTreeMap::new(), "http://h", 120, Paint::plain()).join("\n");
+        assert!(text.contains("chunk_1, chunk_2 no longer fit"), "{text}");
+        assert!(text.contains("making them again costs $0.50"), "{text}");
+        assert!(text.contains("in work    stitched"), "{text}");
+        assert!(text.contains("making one again costs: chunk_0 … chunk_2 $0.25 each"), "{text}");
+    }
+
+    #[test]
+    fn other_versions_are_named_where_there_are_some() {
+        let key = ArtifactKey::Beat(0);
+        let mut view = checkpoint(Phase::Storyboard, &[key]);
+        let mut second = view.artifacts["beat_0"].clone();
+        view.versions = BTreeMap::from([("beat_0".to_owned(), vec![second.clone()])]);
+        second.version = 2;
+        view.versions.get_mut("beat_0").expect("there").push(second);
+        let text = lines(&view, &cost(), &BTreeMap::new(), "http://h", 80, Paint::plain()).join("\n");
+        assert!(text.contains("beat_0     version 1; other versions: 2"), "{text}");
     }
 }

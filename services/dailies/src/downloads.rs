@@ -57,21 +57,13 @@ pub enum DownloadError {
 impl Downloads {
     /// From the gateway at `url` into `folder`.
     pub fn new(url: &str, folder: PathBuf) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            // The gateway is on this machine, whatever proxy the environment names for the world.
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(3))
-            .read_timeout(Duration::from_secs(20))
-            .build()?;
-        Ok(Self { http, url: url.to_owned(), folder })
+        Ok(Self { http: client(Duration::from_secs(20))?, url: url.to_owned(), folder })
     }
 
     /// Every artifact that a page of this checkpoint shows, as a file. What cannot be had is left out and said in the
     /// log: the page still has its link.
     pub async fn checkpoint(&self, client: &Client, view: &CheckpointView) -> BTreeMap<ArtifactKey, PathBuf> {
-        let mut folder = self.branch(&view.branch_name);
-        let again = if view.version > 1 { format!("-v{}", view.version) } else { String::new() };
-        folder.push(format!("{}-{}{again}", view.phase_number.number(), view.phase_number.name()));
+        let folder = self.folder_of(view);
         let shown = view.artifacts.values().filter(|artifact| is_shown(artifact.artifact_key, view));
         let fetching = shown.map(async |artifact| {
             let fetched = self.artifact(client, artifact, &folder).await;
@@ -100,6 +92,23 @@ impl Downloads {
         let file = self.branch(&view.branch_name).join("final.mp4");
         self.fetch(artifact, content.digest(), &file).await?;
         Ok(file)
+    }
+
+    /// One artifact of a checkpoint.
+    pub async fn one(
+        &self,
+        client: &Client,
+        view: &CheckpointView,
+        key: ArtifactKey,
+    ) -> Result<PathBuf, DownloadError> {
+        let artifact = view.artifacts.get(&key.to_string()).ok_or(DownloadError::Missing(key))?;
+        self.artifact(client, artifact, &self.folder_of(view)).await
+    }
+
+    fn folder_of(&self, view: &CheckpointView) -> PathBuf {
+        let again = if view.version > 1 { format!("-v{}", view.version) } else { String::new() };
+        let phase = format!("{}-{}{again}", view.phase_number.number(), view.phase_number.name());
+        self.branch(&view.branch_name).join(phase)
     }
 
     fn branch(&self, branch: &BranchName) -> PathBuf {
@@ -162,6 +171,16 @@ impl Downloads {
         }
         written
     }
+}
+
+/// A client for the gateway that waits so long for the next sign of it.
+pub fn client(patience: Duration) -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        // The gateway is on this machine, whatever proxy the environment names for the world.
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(3))
+        .read_timeout(patience)
+        .build()
 }
 
 /// What an artifact consists of, and the end of its file's name.

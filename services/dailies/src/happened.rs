@@ -8,6 +8,7 @@ use messages::command::Via;
 use messages::id::{BranchName, CheckpointId, CommandId, JobId, UserId};
 use messages::money::Usd;
 use messages::phase::Phase;
+use messages::video::Settings;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -29,9 +30,14 @@ pub struct Seen {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are those of messages::event::Event")]
 pub enum Happened {
+    VideoCreated {
+        user: UserId,
+        how: Via,
+    },
     PhaseStarted {
         branch: BranchName,
         phase: Phase,
+        version: u32,
         checkpoint_id: CheckpointId,
         artifacts: Vec<ArtifactKey>,
     },
@@ -47,6 +53,20 @@ pub enum Happened {
     JobRetried {
         job: JobId,
         attempt: u32,
+        by: Option<UserId>,
+        how: Option<Via>,
+    },
+    JobClaimed {
+        job: JobId,
+        price_usd: Usd,
+    },
+    JobSubmitted {
+        job: JobId,
+        provider_job: String,
+    },
+    JobUnknown {
+        job: JobId,
+        price_usd: Usd,
     },
     CheckpointCreated {
         checkpoint_id: CheckpointId,
@@ -61,6 +81,7 @@ pub enum Happened {
         phase: Phase,
         by: UserId,
         how: Via,
+        note: Option<String>,
     },
     CheckpointRejected {
         checkpoint_id: CheckpointId,
@@ -73,9 +94,17 @@ pub enum Happened {
         by: UserId,
         how: Via,
     },
+    CheckpointPinned {
+        checkpoint_id: CheckpointId,
+        pinned: bool,
+        by: UserId,
+        how: Via,
+    },
     BranchCreated {
         branch: BranchName,
+        from: CheckpointId,
         checkpoint_id: CheckpointId,
+        version: u32,
         by: UserId,
         how: Via,
     },
@@ -84,6 +113,14 @@ pub enum Happened {
         by: UserId,
         how: Via,
     },
+    ArtifactOrdered {
+        checkpoint_id: CheckpointId,
+        key: ArtifactKey,
+        version: u32,
+        by: Option<UserId>,
+        how: Option<Via>,
+        overrides: Departure,
+    },
     ArtifactReady {
         checkpoint_id: CheckpointId,
         key: ArtifactKey,
@@ -91,6 +128,7 @@ pub enum Happened {
         selected: bool,
     },
     ArtifactFailed {
+        checkpoint_id: CheckpointId,
         key: ArtifactKey,
         version: u32,
         reason: String,
@@ -98,8 +136,13 @@ pub enum Happened {
     ArtifactSelected {
         checkpoint_id: CheckpointId,
         key: ArtifactKey,
+        from_checkpoint: Option<CheckpointId>,
         by: UserId,
         how: Via,
+    },
+    ArtifactStale {
+        checkpoint_id: CheckpointId,
+        keys: Vec<ArtifactKey>,
     },
     PhaseFailed {
         branch: BranchName,
@@ -121,6 +164,7 @@ pub enum Happened {
         budget_usd: Usd,
     },
     SettingsChanged {
+        settings: Settings,
         by: UserId,
         how: Via,
     },
@@ -130,6 +174,17 @@ pub enum Happened {
     },
     #[serde(other)]
     Other,
+}
+
+/// What an order departs from, as far as it is shown.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct Departure {
+    /// Instead of the beat's prompt.
+    pub prompt: Option<String>,
+    /// What should be different.
+    pub notes: Option<String>,
+    /// An upload takes the artifact's place.
+    pub import: Option<serde::de::IgnoredAny>,
 }
 
 impl Seen {

@@ -6,20 +6,24 @@
 //! In reading order: [`arguments`] (what may be typed), [`make`] and [`up`] (the two that most people type), [`requests`]
 //! (the short ones), [`store`] (the S3 endpoint alone), [`bench`] (what all this costs); below them [`cluster`] and [`embedded`] (all services in one
 //! process), [`data_folder`] (who owns it), [`nats_server`] (the child), [`client`] and [`follow`] (commands, queries,
-//! events), [`downloads`] (artifacts as files); and what is shown: [`checkpoint_page`], [`spec_table`], [`running`],
-//! [`happened`], on a [`screen`] in [`columns`], asked through the [`keyboard`].
+//! events), [`downloads`] (artifacts as files), [`spec_edit`] in the person's [`editor`]; and what is shown:
+//! [`checkpoint_page`], [`spec_table`], [`checkpoint_tree`], [`history`], [`running`], [`happened`], on a [`screen`] in
+//! [`columns`], asked through the [`keyboard`].
 
 pub mod arguments;
 pub mod bench;
 pub mod checkpoint_page;
+pub mod checkpoint_tree;
 pub mod client;
 pub mod cluster;
 pub mod columns;
 pub mod data_folder;
 pub mod downloads;
+pub mod editor;
 pub mod embedded;
 pub mod follow;
 pub mod happened;
+pub mod history;
 pub mod keyboard;
 pub mod make;
 pub mod nats_server;
@@ -27,6 +31,7 @@ pub mod requests;
 pub mod retention;
 pub mod running;
 pub mod screen;
+pub mod spec_edit;
 pub mod spec_table;
 pub mod store;
 pub mod up;

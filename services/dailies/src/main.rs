@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use clap::Parser as _;
 use dailies::arguments::{Arguments, Bench, Command};
 use dailies::data_folder::DataFolder;
-use dailies::{bench, make, requests, retention, store, up};
+use dailies::{bench, make, requests, store, up};
 use runtime::config::Settings;
 use runtime::service::sentence;
 use runtime::telemetry::{LogFormat, LogSettings};
@@ -66,23 +66,8 @@ async fn run(arguments: Arguments, shutdown: CancellationToken) -> Result<bool, 
         request => {
             let quiet = LogSettings { level: "error".to_owned(), format: LogFormat::Human };
             runtime::telemetry::init(&quiet).map_err(|error| sentence(&error))?;
-            let asking = async {
-                let client = requests::connect(&reach, &settings).await?;
-                match request {
-                    Command::Videos { json } => requests::videos(&client, json).await,
-                    Command::Status { video, json } => requests::status(&client, video, json).await,
-                    Command::Watch { video, json } => requests::watch(&client, video, json).await,
-                    Command::Approve { video, checkpoint, note } => {
-                        requests::approve(&client, video, checkpoint, note).await
-                    }
-                    Command::Retention { video, json } => retention::retention(&client, video, json).await,
-                    Command::Retry { video, branch } => requests::retry(&client, video, branch).await,
-                    Command::Cancel { video, branch } => requests::cancel(&client, video, branch).await,
-                    Command::Make(_) | Command::Up(_) | Command::Store(_) | Command::Bench(_) => Ok(()),
-                }
-            };
             tokio::select! {
-                asked = asking => asked.map(|()| true).map_err(|error| sentence(&error)),
+                asked = requests::request(request, &reach, &settings) => asked.map(|()| true).map_err(|error| sentence(&error)),
                 () = shutdown.cancelled() => Ok(false),
             }
         }

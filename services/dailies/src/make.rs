@@ -3,6 +3,7 @@
 //! It uses the cluster that runs in the data folder, or runs one itself for as long as it takes. It has no way of its own
 //! into the system: it sends the commands and reads the events that everybody may.
 
+mod question;
 mod session;
 
 use std::path::{Path, PathBuf};

@@ -1,21 +1,27 @@
-//! The short commands: one question or one command over NATS, answered and printed.
+//! The short commands: one question or one command over NATS, answered and printed; files through the gateway.
+//!
+//! With `--json` the answer is printed as it came, for programs; without, as a person reads it.
 
-use messages::checkpoint::Approve;
+mod answers;
+mod changes;
+mod editing;
+mod files;
+
+use std::path::PathBuf;
+
 use messages::id::{CheckpointId, VideoId};
-use messages::query::{BranchState, ListVideos, Status, Videos};
-use messages::video::{Cancel, Retry};
+use messages::query::{AskCheckpoint, AskCheckpoints, CheckpointView, Status};
 use runtime::bus::{Bus, BusError, NatsSettings};
 use runtime::config::{ConfigError, Settings};
 use serde_json::{Value, json};
 
-use crate::arguments::Reach;
+use crate::arguments::{CheckpointName, Command, Reach};
 use crate::client::{Client, ClientError};
-use crate::columns::{clean, cut, pad};
-use crate::data_folder::{DataError, DataFolder};
-use crate::follow::{News, follow};
-use crate::happened::Happened;
+use crate::data_folder::{Address, DataError, DataFolder};
+use crate::downloads::DownloadError;
+use crate::editor::EditorError;
 use crate::program;
-use crate::running::Running;
+use crate::retention::retention;
 use crate::screen::Screen;
 
 /// Why a request was not answered.
@@ -42,15 +48,138 @@ pub enum RequestError {
         /// Where it was looked for.
         folder: String,
     },
-    /// There is nothing to approve.
-    #[error("no checkpoint of {0} waits for an approval")]
-    NothingWaits(VideoId),
+    /// No checkpoint was named and none waits.
+    #[error("no checkpoint of {video} waits; name one: `{} tree {video}` shows them", program())]
+    NothingWaits {
+        /// The video.
+        video: VideoId,
+    },
+    /// The video has no checkpoint of that name.
+    #[error("`{name}` is no checkpoint of {video} and no branch that has one: `{} tree {video}` shows them", program())]
+    NoCheckpoint {
+        /// As it was typed.
+        name: String,
+        /// The video.
+        video: VideoId,
+    },
+    /// Several ids begin so.
+    #[error("several checkpoints begin with `{0}`: type more of it")]
+    Ambiguous(String),
+    /// Files travel through a gateway, and there is none.
+    #[error("files go through the gateway: name it with --gateway URL")]
+    NoGateway,
+    /// The gateway cannot be reached.
+    #[error("the gateway at {url} does not answer")]
+    Gateway {
+        /// Where it was looked for.
+        url: String,
+        /// The cause.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The gateway refused, and said why.
+    #[error("refused ({code}): {reason}")]
+    Refused {
+        /// Its code.
+        code: String,
+        /// Its reason.
+        reason: String,
+    },
+    /// This kind of artifact is not uploaded.
+    #[error("{0} cannot be uploaded: a picture (beat_0), a chunk (chunk_0) or the music (background) can")]
+    NotUploaded(messages::artifact::ArtifactKey),
+    /// A file of the person's own.
+    #[error("{file} cannot be read")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An artifact did not arrive.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// What was typed is no patch.
+    #[error("the patch is not a JSON object: {0}")]
+    NotAPatch(serde_json::Error),
+    /// The checkpoint holds no spec.
+    #[error("{0} has no spec to edit")]
+    NoSpec(CheckpointId),
+    /// The editor.
+    #[error(transparent)]
+    Editor(#[from] EditorError),
+    /// The text of an edit has no place.
+    #[error("no file for the spec")]
+    Scratch(#[source] std::io::Error),
+    /// Somebody was asked and did not say yes.
+    #[error("nothing was changed")]
+    NotConfirmed,
+    /// Nobody can be asked.
+    #[error("there is no terminal to ask on: --yes deletes without asking")]
+    NobodyToAsk,
+    /// The edit was not made.
+    #[error("{reason}\nthe spec was not changed; what you typed is in {file}")]
+    NotEdited {
+        /// Why.
+        reason: String,
+        /// Where the text was left.
+        file: String,
+    },
+}
+
+/// A person who asks: where, and for what files.
+pub struct Asker {
+    client: Client,
+    /// The gateway, if one is known.
+    gateway: Option<String>,
+    /// Whether it is that of the cluster in the data folder.
+    is_here: bool,
+    data: PathBuf,
+    screen: Screen,
+}
+
+/// Sends one of the short commands and prints what comes of it.
+pub async fn request(command: Command, reach: &Reach, settings: &Settings) -> Result<(), RequestError> {
+    let mut asker = connect(reach, settings).await?;
+    match command {
+        Command::Videos(arguments) => asker.videos(&arguments).await,
+        Command::Show(at) => asker.show(&at).await,
+        Command::Status(of) => asker.status(&of).await,
+        Command::Tree(of) => asker.tree(&of).await,
+        Command::Branches(of) => asker.branches(&of).await,
+        Command::Checkpoints(arguments) => asker.checkpoints(&arguments).await,
+        Command::History(of) => asker.history(&of).await,
+        Command::Cost(of) => asker.cost(&of).await,
+        Command::Compare(arguments) => asker.compare(&arguments).await,
+        Command::Watch(of) => asker.watch(&of).await,
+        Command::Approve(arguments) => asker.approve(arguments).await,
+        Command::Reject(arguments) => asker.reject(arguments).await,
+        Command::Fork(arguments) => asker.fork(arguments).await,
+        Command::Edit(arguments) => asker.edit(&arguments).await,
+        Command::Regenerate(arguments) => asker.regenerate(arguments).await,
+        Command::Upload(arguments) => asker.upload(&arguments).await,
+        Command::Select(arguments) => asker.select(&arguments).await,
+        Command::Take(arguments) => asker.take(&arguments).await,
+        Command::Abandon(at) => asker.abandon(&at).await,
+        Command::Pin(arguments) => asker.pin(&arguments).await,
+        Command::Retry(arguments) => asker.retry(&arguments).await,
+        Command::Resolve(arguments) => asker.resolve(&arguments).await,
+        Command::Settings(arguments) => asker.settings(arguments).await,
+        Command::Cancel(arguments) => asker.cancel(&arguments).await,
+        Command::Delete(arguments) => asker.delete(&arguments).await,
+        Command::Open(arguments) => asker.open(&arguments).await,
+        Command::Retention(of) => retention(&asker.client, of.video, of.json).await,
+        // These are no requests: they run a cluster.
+        Command::Make(_) | Command::Up(_) | Command::Store(_) | Command::Bench(_) => Ok(()),
+    }
 }
 
 /// Connects to the cluster that was named, else to the one that runs in the data folder.
-pub async fn connect(reach: &Reach, settings: &Settings) -> Result<Client, RequestError> {
+async fn connect(reach: &Reach, settings: &Settings) -> Result<Asker, RequestError> {
     let named = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let elsewhere = reach.nats.is_some() || reach.context.is_some() || named("NATS_URL") || named("NATS_CONTEXT");
+    let mut owner: Option<Address> = None;
     let nats = if elsewhere {
         let mut settings = settings.clone();
         let creds = reach.creds.as_ref().map(|file| file.display().to_string());
@@ -61,147 +190,81 @@ pub async fn connect(reach: &Reach, settings: &Settings) -> Result<Client, Reque
         }
         settings.section::<NatsSettings>("nats")?
     } else {
-        let owner = if reach.data.is_dir() { DataFolder::open(&reach.data)?.owner() } else { None };
-        let owner = owner.ok_or_else(|| RequestError::NoCluster { folder: reach.data.display().to_string() })?;
-        NatsSettings::for_url(&owner.nats)
+        let found = if reach.data.is_dir() { DataFolder::open(&reach.data)?.owner() } else { None };
+        let found = found.ok_or_else(|| RequestError::NoCluster { folder: reach.data.display().to_string() })?;
+        let nats = NatsSettings::for_url(&found.nats);
+        owner = Some(found);
+        nats
     };
-    Ok(Client { bus: Bus::connect(&nats).await?, user: reach.user.clone() })
+    let is_here = owner.is_some() && reach.gateway.is_none();
+    let gateway = reach.gateway.clone().or_else(|| owner.map(|owner| owner.url));
+    Ok(Asker {
+        client: Client { bus: Bus::connect(&nats).await?, user: reach.user.clone() },
+        gateway: gateway.map(|url| url.trim_end_matches('/').to_owned()),
+        is_here,
+        data: reach.data.clone(),
+        screen: Screen::stdout(),
+    })
 }
 
-/// `dailies videos`
-pub async fn videos(client: &Client, as_json: bool) -> Result<(), RequestError> {
-    let mut screen = Screen::stdout();
-    let mut page = ListVideos { limit: Some(100), ..ListVideos::default() };
-    loop {
-        let videos: Videos = client.user_query("videos", &page).await?;
-        for video in &videos.videos {
-            if as_json {
-                screen.print(&serde_json::to_string(video).unwrap_or_default());
-                continue;
-            }
-            let title = clean(video.title.as_deref().unwrap_or(&video.prompt));
-            let progress = format!("{:>3.0} %", video.progress);
-            let line = format!("{}  {}  {progress}  {title}", video.video_id, pad(video.status.name(), 21));
-            screen.print(&cut(&line, screen.width().max(80)));
-        }
-        match videos.next_cursor {
-            Some(cursor) => page.cursor = Some(cursor),
-            None => return Ok(()),
-        }
-    }
-}
-
-/// `dailies status`
-pub async fn status(client: &Client, video: VideoId, as_json: bool) -> Result<(), RequestError> {
-    let mut screen = Screen::stdout();
-    let answer: Value = client.query(video, "status", &json!({})).await?;
-    if as_json {
-        screen.print(&serde_json::to_string_pretty(&answer).unwrap_or_default());
-        return Ok(());
-    }
-    let status: Status = serde_json::from_value(answer).map_err(|error| ClientError::Strange(error.to_string()))?;
-    screen.print(&format!("{}  {}  {:.0} %  {}", video, status.status.name(), status.progress, status.cost.spent_usd));
-    for branch in &status.branches {
-        let state = match branch.state {
-            BranchState::Running => format!("{} jobs run or wait", branch.running_jobs.len()),
-            BranchState::Paused => match branch.latest_checkpoint_id {
-                Some(checkpoint) => format!("waits for an approval of {checkpoint}"),
-                None => "waits".to_owned(),
-            },
-            BranchState::BlockedBudget => "waits for a larger budget".to_owned(),
-            BranchState::BlockedUnknown => "waits for somebody to resolve a paid job".to_owned(),
-            BranchState::Failed => format!("failed: {}", clean(branch.error.as_deref().unwrap_or("without a reason"))),
-            BranchState::Cancelled => "cancelled".to_owned(),
-            BranchState::Complete => "complete".to_owned(),
-        };
-        screen.print(&format!("  {}  {}  {state}", branch.branch_name, branch.phase_number.name()));
-    }
-    Ok(())
-}
-
-/// `dailies watch`: from the beginning until no branch runs or waits.
-pub async fn watch(client: &Client, video: VideoId, as_json: bool) -> Result<(), RequestError> {
-    let mut screen = Screen::stdout();
-    let mut running = Running::default();
-    // An unknown video is refused here.
-    let _: Value = client.query(video, "status", &json!({})).await?;
-    let mut news = follow(client, video, 0).await?;
-    while let Some(news) = news.recv().await {
-        let (seen, body) = match news {
-            News::Event(seen, body) => (seen, body),
-            News::Progress(note) => {
-                running.progress(&note);
-                if !as_json {
-                    screen.live(&running.bars(screen.width()));
-                }
-                continue;
-            }
-        };
-        running.event(&seen);
-        if as_json {
-            screen.print(&Value::Object(body).to_string());
-        } else {
-            screen.print(&cut(&event_line(&seen.time, &body), screen.width().max(80)));
-            screen.live(&running.bars(screen.width()));
-        }
-        if matches!(seen.happened, Happened::BranchCompleted { .. } | Happened::VideoDeleted { .. }) {
-            let page: messages::query::History =
-                client.query(video, "history", &messages::query::AskHistory { after_seq: seen.seq }).await?;
-            if page.finished && page.events.is_empty() {
-                break;
+impl Asker {
+    /// The checkpoint that was named, else the newest that waits.
+    async fn checkpoint(&self, video: VideoId, name: Option<&CheckpointName>) -> Result<CheckpointId, RequestError> {
+        match name {
+            Some(name) => self.find(video, name).await,
+            None => {
+                let status: Status = self.client.query(video, "status", &json!({})).await?;
+                let waiting = status.current_checkpoint.ok_or(RequestError::NothingWaits { video })?;
+                Ok(waiting.checkpoint_id)
             }
         }
     }
-    Ok(())
-}
 
-/// An event in a line: when, what, and the fields that a person may use.
-fn event_line(time: &chrono::DateTime<chrono::Utc>, body: &serde_json::Map<String, Value>) -> String {
-    let mut line =
-        format!("{}  {}", time.format("%H:%M:%S"), clean(body.get("type").and_then(Value::as_str).unwrap_or("")));
-    let told = ["branch", "phase", "attempt", "how", "by", "reason", "key", "job", "checkpoint_id"];
-    for (name, value) in told.iter().filter_map(|name| Some((name, body.get(*name)?))) {
-        match value {
-            Value::String(text) => line += &format!("  {name} {}", clean(text)),
-            Value::Number(number) => line += &format!("  {name} {number}"),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {}
+    /// As [`Self::checkpoint`], but where nothing waits any more the newest of all: for those who only look.
+    async fn look_at(&self, video: VideoId, name: Option<&CheckpointName>) -> Result<CheckpointId, RequestError> {
+        match self.checkpoint(video, name).await {
+            Err(RequestError::NothingWaits { .. }) => {
+                let all = self.all_checkpoints(video).await?;
+                let newest = all.last().ok_or(RequestError::NothingWaits { video })?;
+                Ok(newest.checkpoint_id)
+            }
+            found => found,
         }
     }
-    line
-}
 
-/// `dailies approve`: the checkpoint that was named, else the newest that waits.
-pub async fn approve(
-    client: &Client,
-    video: VideoId,
-    checkpoint: Option<CheckpointId>,
-    note: Option<String>,
-) -> Result<(), RequestError> {
-    let (checkpoint_id, digest) = match checkpoint {
-        Some(checkpoint) => (checkpoint, None),
-        None => {
-            let status: Status = client.query(video, "status", &json!({})).await?;
-            let waiting = status.current_checkpoint.ok_or(RequestError::NothingWaits(video))?;
-            (waiting.checkpoint_id, Some(waiting.digest))
+    /// An id, else the newest that waits on a branch of that name, else the newest there, else the one id that begins so.
+    async fn find(&self, video: VideoId, name: &CheckpointName) -> Result<CheckpointId, RequestError> {
+        let name = name.as_str();
+        // Whether the video has it is for the cluster to say.
+        if let Ok(id) = name.parse() {
+            return Ok(id);
         }
-    };
-    let body = Approve { checkpoint_id, branch: Some("same".to_owned()), digest, note, accept_stale: false };
-    say(client.command(video, "approve", &body).await?.answer)
-}
+        let all = self.all_checkpoints(video).await?;
+        let on_branch = all.iter().filter(|view| view.branch_name.as_str() == name);
+        let newest = on_branch.max_by_key(|view| (view.status == "pending", view.phase_number, view.version));
+        if let Some(newest) = newest {
+            return Ok(newest.checkpoint_id);
+        }
+        let beginning = if name.starts_with(CheckpointId::PREFIX) { name.to_owned() } else { format!("cp-{name}") };
+        let mut begin_so =
+            all.iter().map(|view| view.checkpoint_id).filter(|id| id.to_string().starts_with(&beginning));
+        match (begin_so.next(), begin_so.next()) {
+            (Some(found), None) => Ok(found),
+            (Some(_), Some(_)) => Err(RequestError::Ambiguous(name.to_owned())),
+            (None, _) => Err(RequestError::NoCheckpoint { name: name.to_owned(), video }),
+        }
+    }
 
-/// `dailies retry`
-pub async fn retry(client: &Client, video: VideoId, branch: Option<String>) -> Result<(), RequestError> {
-    say(client.command(video, "retry", &Retry { branch }).await?.answer)
-}
+    /// Every checkpoint, oldest first.
+    async fn all_checkpoints(&self, video: VideoId) -> Result<Vec<CheckpointView>, RequestError> {
+        Ok(self.client.query(video, "checkpoints", &AskCheckpoints::default()).await?)
+    }
 
-/// `dailies cancel`
-pub async fn cancel(client: &Client, video: VideoId, branch: Option<String>) -> Result<(), RequestError> {
-    say(client.command(video, "cancel", &Cancel { branch }).await?.answer)
-}
+    async fn view(&self, video: VideoId, checkpoint_id: CheckpointId) -> Result<CheckpointView, RequestError> {
+        Ok(self.client.query(video, "checkpoint", &AskCheckpoint { checkpoint_id }).await?)
+    }
 
-/// Prints the sentence that every answer has.
-fn say(answer: Value) -> Result<(), RequestError> {
-    let message = answer.get("message").and_then(Value::as_str).unwrap_or("done");
-    Screen::stdout().print(&clean(message));
-    Ok(())
+    fn print_json(&mut self, answer: &Value) {
+        self.screen.print(&serde_json::to_string_pretty(answer).unwrap_or_default());
+    }
 }

@@ -33,7 +33,7 @@ impl Running {
     /// Takes an event in, and says what a reader of plain lines should know.
     pub fn event(&mut self, seen: &Seen) -> Option<String> {
         match &seen.happened {
-            Happened::PhaseStarted { branch, phase, checkpoint_id, artifacts } => {
+            Happened::PhaseStarted { branch, phase, checkpoint_id, artifacts, .. } => {
                 let jobs: BTreeMap<_, _> =
                     artifacts.iter().filter(|key| has_job(**key)).map(|key| (*key, 0.0)).collect();
                 let line = format!("{}: started, {}", name(*phase, branch), jobs_in_words(jobs.len()));
@@ -84,9 +84,16 @@ impl Running {
                 }
                 None
             }
-            Happened::CheckpointApproved { .. }
+            Happened::VideoCreated { .. }
+            | Happened::JobClaimed { .. }
+            | Happened::JobSubmitted { .. }
+            | Happened::JobUnknown { .. }
+            | Happened::CheckpointApproved { .. }
             | Happened::CheckpointRejected { .. }
             | Happened::CheckpointAbandoned { .. }
+            | Happened::CheckpointPinned { .. }
+            | Happened::ArtifactOrdered { .. }
+            | Happened::ArtifactStale { .. }
             | Happened::BranchCreated { .. }
             | Happened::SpecEdited { .. }
             | Happened::ArtifactReady { .. }
@@ -155,7 +162,8 @@ const fn has_job(key: ArtifactKey) -> bool {
     !matches!(key, ArtifactKey::ChunkLastFrame(_))
 }
 
-fn name(phase: Phase, branch: &BranchName) -> String {
+/// A phase, with its branch where that is not main.
+pub fn name(phase: Phase, branch: &BranchName) -> String {
     if *branch == BranchName::main() { phase.name().to_owned() } else { format!("{} ({branch})", phase.name()) }
 }
 
@@ -193,7 +201,8 @@ mod tests {
 
     fn started(phase: Phase, artifacts: &[ArtifactKey]) -> Happened {
         let checkpoint_id = job(phase, ArtifactKey::Spec).checkpoint;
-        Happened::PhaseStarted { branch: BranchName::main(), phase, checkpoint_id, artifacts: artifacts.to_vec() }
+        let artifacts = artifacts.to_vec();
+        Happened::PhaseStarted { branch: BranchName::main(), phase, version: 1, checkpoint_id, artifacts }
     }
 
     fn job(phase: Phase, artifact: ArtifactKey) -> JobId {
@@ -249,7 +258,8 @@ mod tests {
         let (branch, phase) = (BranchName::main(), Phase::Chunks);
         running.event(&at(2, Happened::PhaseFailed { branch, phase, reason: "no space left".into() }));
         assert!(running.is_idle() && running.bars(80).is_empty());
-        running.event(&at(9, Happened::JobRetried { job: job(Phase::Chunks, chunks[1]), attempt: 2 }));
+        let retried = Happened::JobRetried { job: job(Phase::Chunks, chunks[1]), attempt: 2, by: None, how: None };
+        running.event(&at(9, retried));
         assert!(running.bars(80)[0].ends_with("1 of 2 · 50 %"), "{:?}", running.bars(80));
     }
 

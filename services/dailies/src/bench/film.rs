@@ -104,7 +104,8 @@ mod tests {
         let (branch, phase) = (BranchName::main(), Phase::Chunks);
         let checkpoint_id = CheckpointId::derived(video, &branch, phase, 1);
         let mut diary = Diary::default();
-        let started = Happened::PhaseStarted { branch: branch.clone(), phase, checkpoint_id, artifacts: Vec::new() };
+        let started =
+            Happened::PhaseStarted { branch: branch.clone(), phase, version: 1, checkpoint_id, artifacts: Vec::new() };
         assert_eq!(diary.event(&at(0, started)), None);
         let created = Happened::CheckpointCreated { checkpoint_id, branch: branch.clone(), phase, version: 1 };
         assert_eq!(diary.event(&at(2_500, created)), None);

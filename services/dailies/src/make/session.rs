@@ -3,18 +3,21 @@
 //! Invariant: only what the person saw is approved. An approval carries the digest of the page that was shown, and lines
 //! typed before the question do not answer it.
 
+mod acts;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use messages::checkpoint::Approve;
-use messages::command::{Code, Via};
+use messages::checkpoint::Reject;
+use messages::command::Via;
 use messages::id::{BranchName, CheckpointId, CommandId, UserId, VideoId};
 use messages::query::{AskCheckpoint, BranchState, CheckpointView, Status, VideoStatus, VideoView};
-use messages::video::{AutoContinue, Retry};
+use messages::video::AutoContinue;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::MakeError;
+use super::question::{Next, Question};
 use crate::checkpoint_page;
 use crate::client::{Client, ClientError};
 use crate::columns::clean;
@@ -23,7 +26,7 @@ use crate::follow::{News, follow};
 use crate::happened::{Happened, Seen, who};
 use crate::keyboard::Keyboard;
 use crate::program;
-use crate::running::Running;
+use crate::running::{Running, name};
 use crate::screen::Screen;
 
 /// How a session ends well.
@@ -52,11 +55,6 @@ pub struct Session {
     sent: Vec<CommandId>,
     /// Events up to this one happened before and are not told again.
     past: u64,
-}
-
-enum Question {
-    Approve(Box<CheckpointView>),
-    Retry(BranchName),
 }
 
 impl Session {
@@ -138,24 +136,32 @@ impl Session {
         let ours = seen.command_id.as_ref().is_some_and(|id| self.sent.contains(id));
         match seen.happened {
             Happened::CheckpointCreated { checkpoint_id, .. } => self.show_checkpoint(checkpoint_id).await?,
-            Happened::CheckpointApproved { checkpoint_id, asked, phase, by, how, .. } => {
+            Happened::CheckpointApproved { checkpoint_id, asked, branch, phase, by, how, .. } => {
                 self.withdraw(|waiting| waiting == checkpoint_id || waiting == asked);
-                if ours {
-                    self.screen.print(&format!("{} approved", phase.name()));
-                } else {
-                    self.screen.print(&format!("{} approved by {}", phase.name(), who(&by, how)));
-                }
+                let by = if ours { String::new() } else { format!(" by {}", who(&by, how)) };
+                self.screen.print(&format!("{} approved{by}", name(phase, &branch)));
             }
             Happened::CheckpointRejected { checkpoint_id, by, how, notes } => {
                 self.withdraw(|waiting| waiting == checkpoint_id);
-                self.screen.print(&format!("sent back by {}: {}", who(&by, how), clean(&notes)));
+                let by = if ours { String::new() } else { format!(" by {}", who(&by, how)) };
+                self.screen.print(&format!("sent back{by}: {}", clean(&notes)));
             }
             Happened::CheckpointAbandoned { checkpoint_id, by, how } => {
                 self.withdraw(|waiting| waiting == checkpoint_id);
                 self.screen.print(&format!("abandoned by {}", who(&by, how)));
             }
+            // What the person did here was shown when it was done.
+            Happened::BranchCreated { .. }
+            | Happened::SpecEdited { .. }
+            | Happened::ArtifactOrdered { .. }
+            | Happened::ArtifactSelected { .. }
+                if ours => {}
             Happened::BranchCreated { branch, by, how, .. } => {
                 self.screen.print(&format!("branch {branch} opened by {}", who(&by, how)));
+            }
+            Happened::ArtifactOrdered { key, by, how, .. } => {
+                let by = by.as_ref().zip(how).map(|(by, how)| format!(", ordered by {}", who(by, how)));
+                self.screen.print(&format!("{key} is being made again{}", by.unwrap_or_default()));
             }
             Happened::SpecEdited { checkpoint_id, by, how } => self.changed(checkpoint_id, "edited", &by, how).await?,
             Happened::ArtifactSelected { checkpoint_id, by, how, .. } => {
@@ -167,20 +173,21 @@ impl Session {
                     self.show_checkpoint(checkpoint_id).await?;
                 }
             }
-            Happened::ArtifactFailed { key, version, reason } => {
+            Happened::ArtifactFailed { key, version, reason, .. } => {
                 self.screen.print(&format!("{key} version {version} could not be made: {}", clean(&reason)));
             }
             Happened::JobFailed { job, attempt, reason, gave_up } => {
                 let next = if gave_up { "" } else { "; it is tried again" };
                 self.screen.print(&format!("{}: attempt {attempt} failed: {}{next}", job.artifact, clean(&reason)));
             }
-            Happened::JobRetried { job, attempt } => {
+            Happened::JobRetried { job, attempt, .. } => {
                 if !self.screen.is_terminal() {
                     self.screen.print(&format!("{}: attempt {attempt}", job.artifact));
                 }
             }
             Happened::PhaseFailed { branch, phase, reason } => {
-                return self.failed(branch, format!("{} failed: {}", phase.name(), clean(&reason)));
+                let reason = format!("{} failed: {}", name(phase, &branch), clean(&reason));
+                return self.failed(branch, reason);
             }
             Happened::BranchCancelled { branch, by, how } => {
                 return self.failed(branch, format!("cancelled by {}", who(&by, how)));
@@ -188,12 +195,13 @@ impl Session {
             Happened::BudgetExceeded { estimate_usd, budget_usd, .. } => {
                 self.screen.print(&format!(
                     "the next phase costs {estimate_usd}, which would pass the budget of {budget_usd}; raise it with\n  \
-                     nats pub video.{}.{}.cmd.settings '{{\"budget_usd\": …}}'",
-                    self.client.user, self.video
+                     {} settings {} --budget USD",
+                    program(),
+                    self.video
                 ));
                 self.wait_for_newest().await?;
             }
-            Happened::SettingsChanged { by, how } => {
+            Happened::SettingsChanged { by, how, .. } => {
                 self.read_settings().await?;
                 self.screen.print(&format!("settings changed by {}", who(&by, how)));
             }
@@ -202,7 +210,24 @@ impl Session {
                 let reason = format!("the video was deleted by {}", who(&by, how));
                 return Err(MakeError::Failed { video: self.video, reason });
             }
-            Happened::PhaseStarted { .. } | Happened::JobDone { .. } | Happened::Other => {}
+            Happened::JobUnknown { job, price_usd } => {
+                self.screen.print(&format!(
+                    "nobody knows whether {} was paid for ({price_usd}); decide it with\n  \
+                     {} resolve {} {job} collect, pay-again or give-up",
+                    job.artifact,
+                    program(),
+                    self.video
+                ));
+            }
+            // What is stale stands on the page, with its price.
+            Happened::VideoCreated { .. }
+            | Happened::PhaseStarted { .. }
+            | Happened::JobDone { .. }
+            | Happened::JobClaimed { .. }
+            | Happened::JobSubmitted { .. }
+            | Happened::CheckpointPinned { .. }
+            | Happened::ArtifactStale { .. }
+            | Happened::Other => {}
         }
         Ok(None)
     }
@@ -213,6 +238,12 @@ impl Session {
         let status = self.status().await?;
         let failed = status.branches.iter().find(|branch| branch.state == BranchState::Failed);
         match status.status {
+            // One branch is finished and another waits: whoever can answer is asked about that one.
+            VideoStatus::Complete if self.keyboard.is_some() && status.current_checkpoint.is_some() => {
+                if let Some(waiting) = status.current_checkpoint {
+                    self.show_checkpoint(waiting.checkpoint_id).await?;
+                }
+            }
             VideoStatus::Complete => {
                 let asked = json!({});
                 let mut all: Vec<CheckpointView> = self.client.query(self.video, "checkpoints", &asked).await?;
@@ -289,7 +320,7 @@ impl Session {
                 view.checkpoint_id
             ));
         }
-        self.question = Some(Question::Approve(Box::new(view)));
+        self.question = Some(Question::Decide(Box::new(view)));
     }
 
     fn failed(&mut self, branch: BranchName, reason: String) -> Result<Option<Ending>, MakeError> {
@@ -304,17 +335,9 @@ impl Session {
 
     /// Puts the open question again, if there is one and somebody to ask.
     fn ask(&mut self) {
-        let Some(keyboard) = &mut self.keyboard else { return };
-        let question = match &self.question {
-            Some(Question::Approve(view)) => match view.phase_number.next() {
-                Some(next) => format!("[a]pprove and go on with {}, or [q]uit? ", next.name()),
-                None => "[a]pprove the film, or [q]uit? ".to_owned(),
-            },
-            Some(Question::Retry(_)) => "[r]etry, or [q]uit? ".to_owned(),
-            None => return,
-        };
+        let (Some(keyboard), Some(question)) = (&mut self.keyboard, &self.question) else { return };
         keyboard.forget();
-        self.screen.ask(&question);
+        self.screen.ask(&question.text());
     }
 
     /// What the person typed; none is the end of input.
@@ -324,60 +347,36 @@ impl Session {
             return Ok(Some(Ending::Quit));
         };
         self.screen.answered();
-        match (line.trim().to_lowercase().as_str(), self.question.take()) {
-            ("a" | "approve" | "y" | "yes", Some(Question::Approve(view))) => self.approve(*view).await?,
-            ("r" | "retry" | "y" | "yes", Some(Question::Retry(branch))) => self.retry(branch).await?,
-            ("q" | "quit" | "n" | "no", _) => {
+        let Some(question) = self.question.take() else { return Ok(None) };
+        match question.answer(&line) {
+            Next::Ask(question) => self.question = Some(question),
+            Next::Approve(view, accept_stale) => self.approve(view, accept_stale).await?,
+            Next::Edit(view) => self.begin_edit(view).await?,
+            Next::EditAgain(draft) => self.edit(draft).await?,
+            Next::Regenerate(view, key, wish) => self.regenerate(view, key, wish).await?,
+            Next::Fork(view, name) => self.fork(view, name).await?,
+            Next::Reject(view, notes) => {
+                let body = Reject { checkpoint_id: view.checkpoint_id, notes };
+                self.do_at(view, "reject", &body).await?;
+            }
+            Next::Retry(branch) => self.retry(branch).await?,
+            Next::Quit => {
                 self.say_how_to_go_on("");
                 return Ok(Some(Ending::Quit));
             }
-            // Nothing that could be meant otherwise spends money.
-            (_, question) => self.question = question,
         }
         Ok(None)
-    }
-
-    async fn approve(&mut self, view: CheckpointView) -> Result<(), MakeError> {
-        let approval = Approve {
-            checkpoint_id: view.checkpoint_id,
-            branch: Some("same".to_owned()),
-            digest: Some(view.digest),
-            note: None,
-            accept_stale: false,
-        };
-        match self.client.command(self.video, "approve", &approval).await {
-            Ok(done) => self.sent.push(done.command_id),
-            Err(ClientError::Rejected(rejection)) => {
-                let refused = ClientError::Rejected(rejection.clone()).to_string();
-                self.screen.print(&clean(&refused));
-                match rejection.code {
-                    Code::StaleDigest => self.show_checkpoint(view.checkpoint_id).await?,
-                    // Somebody else was faster; the event says who.
-                    Code::NotPending => {}
-                    _ => self.question = Some(Question::Approve(Box::new(view))),
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
-    }
-
-    async fn retry(&mut self, branch: BranchName) -> Result<(), MakeError> {
-        let body = Retry { branch: Some(branch.to_string()) };
-        match self.client.command(self.video, "retry", &body).await {
-            Ok(done) => self.sent.push(done.command_id),
-            Err(error @ ClientError::Rejected(_)) => {
-                self.screen.print(&clean(&error.to_string()));
-                self.question = Some(Question::Retry(branch));
-            }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
     }
 
     async fn film(&mut self, checkpoint_id: CheckpointId) -> Result<Ending, MakeError> {
         let view = self.client.query(self.video, "checkpoint", &AskCheckpoint { checkpoint_id }).await?;
         let film = self.downloads.film(&self.client, &view).await;
+        if self.keyboard.is_some() && self.status().await?.current_checkpoint.is_some() {
+            let (program, video) = (program(), self.video);
+            self.screen.print(&format!(
+                "another branch still waits: {program} tree {video} shows it, {program} make --resume {video} asks about it"
+            ));
+        }
         film.map(Ending::Film).map_err(|source| MakeError::Film { video: self.video, source })
     }
 
@@ -393,11 +392,11 @@ impl Session {
     }
 
     fn waits_for(&self, checkpoint: CheckpointId) -> bool {
-        matches!(&self.question, Some(Question::Approve(view)) if view.checkpoint_id == checkpoint)
+        self.question.as_ref().and_then(Question::checkpoint) == Some(checkpoint)
     }
 
     fn withdraw(&mut self, is_answered: impl Fn(CheckpointId) -> bool) {
-        if matches!(&self.question, Some(Question::Approve(view)) if is_answered(view.checkpoint_id)) {
+        if self.question.as_ref().and_then(Question::checkpoint).is_some_and(is_answered) {
             self.question = None;
         }
     }
