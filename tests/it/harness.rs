@@ -266,6 +266,21 @@ impl System {
         .await
     }
 
+    /// Waits until a branch has come to this state, and gives its newest checkpoint. Fails at once when it fails instead.
+    pub async fn wait_for_branch(&self, video: &str, name: &str, state: &str) -> Value {
+        until(&format!("`{name}` of {video} becomes {state}"), FILM, async || {
+            let (code, branches) = self.get(&format!("/api/video/{video}/branches")).await;
+            assert_eq!(code, 200, "{branches}");
+            let branch = branches.as_array()?.iter().find(|branch| branch["branch_name"] == name)?;
+            if branch["state"] == state {
+                return Some(branch["latest_checkpoint_id"].clone());
+            }
+            assert_ne!(branch["state"], "failed", "{}\n{}", branch["error"], self.log());
+            None
+        })
+        .await
+    }
+
     /// The checkpoint that waits.
     pub async fn current(&self, video: &str) -> Value {
         let (status, checkpoint) = self.get(&format!("/api/video/{video}/checkpoints/current")).await;

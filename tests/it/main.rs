@@ -5,6 +5,8 @@
 //! | `lifecycle` | from a prompt to a film that plays; what the status, the tree and the links say on the way |
 //! | `checkpoints` | approvals over HTTP, NATS and the command line; twice, too early, fifty at once |
 //! | `api` | the live stream, idempotency keys, the other routes |
+//! | `edits` | changes at checkpoints: spec, sound, versions, branches; twice, at once, at the wrong time |
+//! | `uploads` | files that people bring: good ones, and at which door the others end |
 //! | `bad_input` | what is refused, by which name, over HTTP and over NATS; garbage on every subject |
 //! | `money` | what is estimated is what is booked; budgets; by hand and alone make the same film |
 //! | `nats_cli`, `nats_py` | other people's clients |
@@ -18,6 +20,7 @@ mod api;
 mod bad_days;
 mod bad_input;
 mod checkpoints;
+mod edits;
 mod film;
 mod harness;
 mod lifecycle;
@@ -26,3 +29,4 @@ mod nats_cli;
 mod nats_py;
 mod processes;
 mod tidy;
+mod uploads;
