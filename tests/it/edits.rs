@@ -123,7 +123,8 @@ fn bad_edits(beat: &Value) -> Vec<(Value, Vec<&'static str>)> {
         (json!({ "beats": [with("duration", json!(-5))] }), vec!["beats[0].duration"]),
         (json!({ "beats": [with("colour", json!("red"))] }), vec!["beats[0].colour"]),
         (json!({ "beats": "none" }), vec!["beats"]),
-        (json!({ "beats": null }), vec!["beats"]),
+        // Null removes, and a spec without beats is none.
+        (json!({ "beats": null }), vec!["body"]),
         (json!({ "transitions": [{ "after_beat": 9, "type": "fade", "duration": 9 }] }), vec!["transitions[0]"]),
         (json!({ "style": 7 }), vec!["style"]),
         (json!({ "style": { "mood": "sad" } }), vec!["style.mood"]),
@@ -501,21 +502,30 @@ async fn w18_w28_a_picture_made_again_is_what_the_film_is_made_of() {
     }
     assert_eq!(compared["artifacts"]["beat_0"]["b"]["id"], picture["id"], "W18: the new picture is what it was fed");
 
-    // W28: a chunk made again is stitched again by itself, and so is one that is taken back.
-    let chunks = Desk::at(&system, &desk.video, text(&warm));
-    let before = chunks.shown().await;
+    // The same picture gives the same chunk, whatever the seed; so the film that was joined from it still fits.
+    let (chunks, giver) = (Desk::at(&system, &desk.video, text(&warm)), Desk::at(&system, &desk.video, text(&main)));
+    let (before, given) = (chunks.shown().await, giver.shown().await);
+    let version = |shown: &Value, key: &str| shown["artifacts"][key]["version"].clone();
+    let sha = |shown: &Value, key: &str| shown["artifacts"][key]["metadata"]["sha256"].clone();
     let order = json!({ "chunk_index": 0, "prompt_override": "ink runs over paper", "seed": 11 });
     let ordered = chunks.done("regenerate-chunk", &order).await;
     assert_eq!((&ordered["version"], text(&ordered["job_id"]).is_empty()), (&json!(2), false), "{ordered}");
-    let stitched = chunks.settled().await;
-    let version = |shown: &Value, key: &str| shown["artifacts"][key]["version"].clone();
-    assert_eq!((version(&stitched, "chunk_0"), version(&stitched, "stitched")), (json!(2), json!(2)), "{stitched}");
-    assert_eq!(stitched["stale"], json!([]));
+    let rendered = chunks.settled().await;
+    assert_eq!((version(&rendered, "chunk_0"), &rendered["stale"]), (json!(2), &json!([])), "{rendered}");
+    assert_eq!(rendered["artifacts"]["chunk_0"]["id"], ordered["artifact_id"]);
+
+    // W28: another chunk is joined into the film by itself, and so is one that is taken back.
+    chunks.done("take", &json!({ "from_checkpoint": giver.checkpoint, "artifact_key": "chunk_0" })).await;
+    let taken = chunks.settled().await;
+    assert_eq!((sha(&taken, "chunk_0"), sha(&taken, "stitched")), (sha(&given, "chunk_0"), sha(&given, "stitched")));
+    assert_ne!(sha(&taken, "stitched"), sha(&before, "stitched"));
+    // It was made from another picture than the one that stands here.
+    assert_eq!((version(&taken, "stitched"), &taken["stale"]), (json!(2), &json!(["chunk_0"])), "{taken}");
+    assert_refused(chunks.approve(json!({})).await, 409, "artifact_stale", "a chunk of another picture");
     chunks.done("select", &json!({ "artifact_key": "chunk_0", "version": 1 })).await;
     let undone = chunks.settled().await;
     assert_eq!((version(&undone, "chunk_0"), &undone["stale"]), (json!(1), &json!([])));
-    let sha = |shown: &Value| shown["artifacts"]["stitched"]["metadata"]["sha256"].clone();
-    assert_eq!(sha(&undone), sha(&before), "the same chunk makes the same film");
+    assert_eq!(sha(&undone, "stitched"), sha(&before, "stitched"), "the same chunk makes the same film");
     for index in [json!(1), json!(99)] {
         let far = chunks.post("regenerate-chunk", &json!({ "chunk_index": index })).await;
         assert_refused(far, 404, "unknown_artifact", "a chunk that is not there");
