@@ -250,7 +250,12 @@ impl System {
 
     /// Waits until the video has this status, and gives the whole of it. Fails at once when the video fails instead.
     pub async fn wait_for(&self, video: &str, wanted: &str) -> Value {
-        until(&format!("{video} becomes {wanted}"), FILM, async || {
+        self.wait_at_most(FILM, video, wanted).await
+    }
+
+    /// The same for a film that is not small.
+    pub async fn wait_at_most(&self, limit: Duration, video: &str, wanted: &str) -> Value {
+        until(&format!("{video} becomes {wanted}"), limit, async || {
             let (code, status) = self.get(&format!("/api/status/{video}")).await;
             // NATS may be on its way back: that is an answer too, and says to ask again.
             if code == 503 {
