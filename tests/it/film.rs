@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{System, text};
 
-/// Downloads a film and checks codec, size, rate, length, layout and loudness.
+/// Downloads a film and checks codec, size, rate, length, layout, that it moves, and loudness.
 pub async fn assert_plays(system: &System, link: &str, spec: &Value) {
     let (kind, bytes) = system.download(link).await;
     assert_eq!(kind, "video/mp4");
@@ -15,7 +15,57 @@ pub async fn assert_plays(system: &System, link: &str, spec: &Value) {
     let file = system.scratch().join("final.mp4");
     std::fs::write(&file, &bytes).expect("writable");
     assert_pictures(&file, spec);
+    assert_moves(&file, spec);
     assert_loudness(&file);
+}
+
+/// It is black only where it fades through black, and stands still only while a fixed camera looks on.
+fn assert_moves(file: &Path, spec: &Value) {
+    let detectors = "blackdetect=d=0:pic_th=0.98:pix_th=0.06,freezedetect=n=-60dB:d=0.5";
+    let seen =
+        tool("ffmpeg", &["-hide_banner", "-nostats", "-i"], file, &["-an", "-vf", detectors, "-f", "null", "-"]).1;
+    let frame = 1.0 / spec["fps"].as_f64().expect("a number");
+    let seconds = |value: &Value| value.as_f64().expect("seconds");
+    let length = seconds(&spec["duration"]);
+    let beats = spec["beats"].as_array().expect("beats");
+    let span = |beat: &Value| (seconds(&beat["start"]), seconds(&beat["start"]) + seconds(&beat["duration"]));
+
+    let transitions = spec["transitions"].as_array().expect("a list");
+    let fades = transitions.iter().filter(|transition| transition["type"] == "fade").map(|fade| {
+        let join = span(&beats[fade["after_beat"].as_u64().expect("a beat") as usize]).1;
+        let half = seconds(&fade["duration"]) / 2.0;
+        (join - half, join + half)
+    });
+    assert_inside("black", &spans(&seen, ("black_start:", "black_end:"), length), &fades.collect::<Vec<_>>(), frame);
+
+    let fixed = |beat: &&Value| text(&beat["camera_movement"]).contains("static");
+    let fixed: Vec<_> = beats.iter().filter(fixed).map(span).collect();
+    assert_inside("frozen", &spans(&seen, ("freeze_start: ", "freeze_end: "), length), &fixed, frame);
+}
+
+/// What a detector found, from and to in seconds. What it saw no end of lasts to the end of the film.
+fn spans(seen: &str, (start, end): (&str, &str), length: f64) -> Vec<(f64, f64)> {
+    let figures = |label: &str| -> Vec<f64> {
+        let after = seen.match_indices(label).map(|(at, _)| &seen[at + label.len()..]);
+        after.map(|text| text.split_whitespace().next().and_then(|s| s.parse().ok()).expect("seconds")).collect()
+    };
+    let ends = figures(end).into_iter().chain([length]);
+    figures(start).into_iter().zip(ends).collect()
+}
+
+/// Allowed stretches that meet count as one.
+fn assert_inside(what: &str, found: &[(f64, f64)], allowed: &[(f64, f64)], frame: f64) {
+    let mut joined: Vec<(f64, f64)> = Vec::new();
+    for (start, end) in allowed {
+        match joined.last_mut() {
+            Some(last) if last.1 >= *start => last.1 = *end,
+            Some(_) | None => joined.push((*start, *end)),
+        }
+    }
+    for (from, to) in found {
+        let is_inside = joined.iter().any(|(start, end)| *from >= start - frame && *to <= end + frame);
+        assert!(is_inside, "{what} from {from} to {to} s; it may be in {joined:?}");
+    }
 }
 
 fn assert_pictures(file: &Path, spec: &Value) {

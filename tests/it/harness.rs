@@ -250,7 +250,12 @@ impl System {
 
     /// Waits until the video has this status, and gives the whole of it. Fails at once when the video fails instead.
     pub async fn wait_for(&self, video: &str, wanted: &str) -> Value {
-        until(&format!("{video} becomes {wanted}"), FILM, async || {
+        self.wait_at_most(FILM, video, wanted).await
+    }
+
+    /// The same for a film that is not small.
+    pub async fn wait_at_most(&self, limit: Duration, video: &str, wanted: &str) -> Value {
+        until(&format!("{video} becomes {wanted}"), limit, async || {
             let (code, status) = self.get(&format!("/api/status/{video}")).await;
             // NATS may be on its way back: that is an answer too, and says to ask again.
             if code == 503 {
@@ -261,6 +266,21 @@ impl System {
                 return Some(status);
             }
             assert_ne!(status["status"], "failed", "{}\n{}", status["error"], self.log());
+            None
+        })
+        .await
+    }
+
+    /// Waits until a branch has come to this state, and gives its newest checkpoint. Fails at once when it fails instead.
+    pub async fn wait_for_branch(&self, video: &str, name: &str, state: &str) -> Value {
+        until(&format!("`{name}` of {video} becomes {state}"), FILM, async || {
+            let (code, branches) = self.get(&format!("/api/video/{video}/branches")).await;
+            assert_eq!(code, 200, "{branches}");
+            let branch = branches.as_array()?.iter().find(|branch| branch["branch_name"] == name)?;
+            if branch["state"] == state {
+                return Some(branch["latest_checkpoint_id"].clone());
+            }
+            assert_ne!(branch["state"], "failed", "{}\n{}", branch["error"], self.log());
             None
         })
         .await

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::film;
-use crate::harness::{System, text};
+use crate::harness::{FILM, System, answer, text};
 
 /// What each phase's checkpoint holds of a film of one beat: artifact, type, content type.
 const MADE: [&[(&str, &str, &str)]; 4] = [
@@ -199,6 +199,36 @@ async fn a_portrait_film_is_made_without_asking_anybody() {
     let (_, bytes) = system.download(text(&checkpoints[0]["artifacts"]["spec"]["s3_url"])).await;
     let spec: Value = serde_json::from_slice(&bytes).expect("a spec is JSON");
     assert_eq!((&spec["duration"], &spec["resolution"]), (&json!(10), &json!("720x1280")));
+    film::assert_plays(&system, text(&status["final_video_url"]), &spec).await;
+}
+
+#[tokio::test]
+async fn a_long_film_with_transitions_that_a_person_asked_for_plays() {
+    let system = System::start().await;
+    let prompt = "A 30 second ad for a mountain bike, energetic, orange and slate";
+    let video = system.create(&json!({ "prompt": prompt, "duration": 30, "seed": 11 })).await;
+    system.wait_for(&video, "paused_at_phase1").await;
+
+    let planned = system.current(&video).await;
+    let beats = planned["artifacts"]["spec"]["metadata"]["spec"]["beats"].as_array().map_or(0, Vec::len);
+    assert!(beats >= 4, "a film of 30 s has some beats: {planned}");
+    let kinds = [json!({ "type": "crossfade", "duration": 1.0 }), json!({ "type": "fade", "duration": 0.8 })];
+    let transitions: Vec<_> = (0..beats - 1)
+        .zip(kinds.iter().cycle())
+        .map(|(beat, kind)| json!({ "after_beat": beat, "type": kind["type"], "duration": kind["duration"] }))
+        .collect();
+    let path = format!("/api/video/{video}/checkpoints/{}/spec", text(&planned["checkpoint_id"]));
+    let patch = system.request(reqwest::Method::PATCH, &path).json(&json!({ "transitions": transitions }));
+    let (status, edited) = answer(patch).await;
+    assert_eq!(status, 200, "{edited}");
+
+    let spec = system.current(&video).await["artifacts"]["spec"]["metadata"]["spec"].clone();
+    assert_eq!((&spec["duration"], &spec["transitions"]), (&json!(30), &json!(transitions)));
+    for phase in 1..=4 {
+        system.wait_at_most(4 * FILM, &video, &format!("paused_at_phase{phase}")).await;
+        system.approve(&video).await;
+    }
+    let status = system.wait_for(&video, "complete").await;
     film::assert_plays(&system, text(&status["final_video_url"]), &spec).await;
 }
 

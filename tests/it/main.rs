@@ -7,6 +7,8 @@
 //! | `make` | a film in the terminal: edited, made again, resumed; and without a terminal |
 //! | `commands` | the short commands, in words and as JSON, and what they refuse |
 //! | `api` | the live stream, idempotency keys, the other routes |
+//! | `edits` | changes at checkpoints: spec, sound, versions, branches; twice, at once, at the wrong time |
+//! | `uploads` | files that people bring: good ones, and at which door the others end |
 //! | `bad_input` | what is refused, by which name, over HTTP and over NATS; garbage on every subject |
 //! | `money` | what is estimated is what is booked; budgets; by hand and alone make the same film |
 //! | `retention` | what was abandoned is listed, then collected with its objects |
@@ -23,6 +25,7 @@ mod bad_days;
 mod bad_input;
 mod checkpoints;
 mod commands;
+mod edits;
 mod film;
 mod harness;
 mod lifecycle;
@@ -34,3 +37,4 @@ mod processes;
 mod retention;
 mod terminal;
 mod tidy;
+mod uploads;

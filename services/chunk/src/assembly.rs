@@ -171,7 +171,7 @@ impl Unprobed {
 }
 
 /// A failure with what it is about; what happens next stays the same.
-fn about(subject: &str, error: JobError) -> JobError {
+pub(crate) fn about(subject: &str, error: JobError) -> JobError {
     match error {
         JobError::GiveUp { reason } => JobError::give_up(format!("{subject}: {reason}")),
         JobError::RetryLater { reason, after } => {

@@ -11,7 +11,18 @@ use messages::spec::Size;
 /// What goes before each MP4 that is read. Clips may come from vendors and uploads: whatever their bytes claim, they are
 /// read as MP4 and nothing else, and may name no other file or address.
 pub fn clip_input(file: &str) -> Vec<String> {
-    strings(&["-protocol_whitelist", "file,pipe", "-f", "mov", "-i", file])
+    input("mov", file)
+}
+
+/// The same for a file that is said to be of another container.
+pub fn input(container: &str, file: &str) -> Vec<String> {
+    strings(&["-protocol_whitelist", "file,pipe", "-f", container, "-i", file])
+}
+
+/// Whether there can be clips and films of that size and rate.
+pub fn is_encodable(size: Size, fps: u32) -> bool {
+    let is_side = |side: u32| side.is_multiple_of(2) && (16..=4096).contains(&side);
+    is_side(size.width) && is_side(size.height) && (1..=120).contains(&fps)
 }
 
 /// Raw planar frames on standard input, their pixels square. Saying so is part of the parameter sets, which have to be

@@ -64,6 +64,14 @@ impl Span {
     }
 }
 
+/// How many frames a planned chunk has. None when it has none, or when its numbers are no plan's.
+pub fn of_planned(chunk: &PlannedChunk, fps: u32) -> Option<u32> {
+    let end_s = chunk.start_s + chunk.duration_s;
+    let planned = chunk.start_s >= 0.0 && chunk.duration_s > 0.0 && end_s <= LONGEST_S;
+    let frames = frame_at(end_s, fps).saturating_sub(frame_at(chunk.start_s, fps));
+    (planned && frames > 0).then_some(frames)
+}
+
 /// How many frames each chunk of a film has.
 pub fn of_chunks(chunks: &[StitchChunk], fps: u32) -> Vec<u32> {
     let mut position = 0.0;

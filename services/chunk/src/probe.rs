@@ -37,22 +37,30 @@ pub struct Video {
 
 /// The question about a clip in the job's folder.
 pub fn arguments(file: &str) -> Vec<String> {
+    question(clip_input(file))
+}
+
+/// The same about whatever those arguments open.
+pub fn question(input: Vec<String>) -> Vec<String> {
     let mut arguments = strings(&[
         "-show_entries",
-        "stream=codec_type,codec_name,pix_fmt,width,height,avg_frame_rate,r_frame_rate,nb_frames,color_space,extradata_hash",
+        "stream=codec_type,codec_name,pix_fmt,width,height,avg_frame_rate,r_frame_rate,nb_frames,color_space,extradata_hash\
+         :stream_disposition=attached_pic",
         "-show_data_hash",
         "SHA256",
         "-of",
         "json",
     ]);
-    arguments.extend(clip_input(file));
+    arguments.extend(input);
     arguments
 }
 
 /// Reads the answer, or says why the file is no clip.
 pub fn read(answer: &[u8]) -> Result<Clip, String> {
     let answer: Answer = serde_json::from_slice(answer).map_err(|error| format!("it cannot be probed ({error})"))?;
-    let of_kind = |kind: &str| answer.streams.iter().find(|stream| stream.codec_type.as_deref() == Some(kind));
+    // A song's cover is a video stream of one frame: no film.
+    let playing = || answer.streams.iter().filter(|stream| stream.disposition.attached_pic == 0);
+    let of_kind = |kind: &str| playing().find(|stream| stream.codec_type.as_deref() == Some(kind));
     let video = of_kind("video").ok_or("it has no picture")?;
     let (Some(width), Some(height)) = (video.width.filter(|w| *w > 0), video.height.filter(|h| *h > 0)) else {
         return Err("its picture has no size".to_owned());
@@ -98,6 +106,14 @@ struct Stream {
     nb_frames: Option<String>,
     color_space: Option<String>,
     extradata_hash: Option<String>,
+    #[serde(default)]
+    disposition: Disposition,
+}
+
+#[derive(Default, Deserialize)]
+struct Disposition {
+    #[serde(default)]
+    attached_pic: u8,
 }
 
 #[cfg(test)]

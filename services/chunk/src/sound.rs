@@ -18,20 +18,31 @@ const CLICK_S: f64 = 0.008;
 
 /// How many moments each piece has.
 pub fn moments(pieces: &[Piece], fps: u32) -> Vec<u64> {
-    let at = |frame: u64| (frame * u64::from(RATE) + u64::from(fps) / 2) / u64::from(fps.max(1));
     let mut frame = 0;
     pieces
         .iter()
         .map(|piece| {
-            let start = at(frame);
+            let start = moment_at(frame, fps);
             frame += u64::from(piece.frames);
-            at(frame) - start
+            moment_at(frame, fps) - start
         })
         .collect()
 }
 
-/// Takes a chunk's sound out of its clip as exactly so many moments: what is missing is silent, what is too much is left
-/// out. At a transition the sound sinks to silence at the join and rises from it.
+/// How many moments have passed when a frame starts.
+pub fn moment_at(frame: u64, fps: u32) -> u64 {
+    (frame * u64::from(RATE) + u64::from(fps) / 2) / u64::from(fps.max(1))
+}
+
+/// Stereo at our rate and exactly so many moments: what is missing is silent, what is too much is left out.
+pub fn lasting(moments: u64) -> String {
+    format!(
+        "aresample={RATE}:async=1:first_pts=0,aformat=sample_fmts=s16:channel_layouts=stereo,apad,\
+         atrim=end_sample={moments}"
+    )
+}
+
+/// Takes a chunk's sound out of its clip as exactly so many moments. At a transition the sound sinks to silence at the join and rises from it.
 pub fn taken(clip: &str, piece: &Piece, moments: u64, fps: u32, output: &str) -> Vec<String> {
     let fade_s = |join: Join| match join {
         Join::Cut => CLICK_S,
@@ -40,8 +51,8 @@ pub fn taken(clip: &str, piece: &Piece, moments: u64, fps: u32, output: &str) ->
     let length_s = moments as f64 / f64::from(RATE);
     let (opening, closing) = (fade_s(piece.opening).min(length_s / 2.0), fade_s(piece.closing).min(length_s / 2.0));
     let filters = format!(
-        "aresample={RATE}:async=1:first_pts=0,aformat=sample_fmts=s16:channel_layouts=stereo,apad,\
-         atrim=end_sample={moments},afade=t=in:st=0:d={opening:.6},afade=t=out:st={:.6}:d={closing:.6}",
+        "{},afade=t=in:st=0:d={opening:.6},afade=t=out:st={:.6}:d={closing:.6}",
+        lasting(moments),
         length_s - closing
     );
     let mut arguments = clip_input(clip);

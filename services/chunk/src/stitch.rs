@@ -64,9 +64,7 @@ pub fn pieces(film: &StitchFilm) -> Result<Vec<Piece>, String> {
     if film.chunks.is_empty() {
         return Err("a film without chunks cannot be stitched".to_owned());
     }
-    let Size { width, height } = film.size;
-    if [width, height].iter().any(|side| side % 2 != 0 || !(16..=4096).contains(side)) || !(1..=120).contains(&film.fps)
-    {
+    if !encoder::is_encodable(film.size, film.fps) {
         return Err(format!("a film of {} at {} frames a second cannot be encoded", film.size, film.fps));
     }
     let counts = frames::of_chunks(&film.chunks, film.fps);
@@ -134,6 +132,20 @@ impl Target {
             && video.parameters == self.parameters
     }
 
+    /// The filters that make film frames of a clip's: the film's size, rate and colours, padded in black where its shape
+    /// differs.
+    pub fn fit(&self, clip: &Clip) -> String {
+        let (Size { width, height }, fps) = (self.size, self.fps);
+        // Clips that do not name their colours are BT.709 in all likelihood; the scaler would take them for older ones.
+        let matrix = if clip.video.names_colours { "auto" } else { "bt709" };
+        format!(
+            "fps={fps}:start_time=0,scale=w='max(2,trunc(iw*sar/2)*2)':h=ih,setsar=1,\
+             scale=w={width}:h={height}:force_original_aspect_ratio=decrease:force_divisible_by=2:flags=lanczos:\
+             in_color_matrix={matrix}:out_color_matrix=bt709:out_range=tv,format=yuv420p,\
+             pad=w={width}:h={height}:x='trunc((ow-iw)/4)*2':y='trunc((oh-ih)/4)*2':color=black,setsar=1"
+        )
+    }
+
     /// Encodes a clip of two black frames. Its parameter sets are those of everything that our encoder writes.
     pub fn specimen(&self, file: &str) -> Vec<String> {
         let source = format!("color=black:size={}:rate={}", self.size, self.fps);
@@ -192,22 +204,13 @@ struct Graph<'a> {
 }
 
 impl Graph<'_> {
-    /// One more clip as an input, with the filters that make a piece's frames of it: the film's size, rate and colours,
-    /// padded in black where its shape differs, and exactly as long as the piece. A clip that is too short holds its last
-    /// frame, one that is too long is cut.
+    /// One more clip as an input, with the filters that make a piece's frames of it, exactly as long as the piece. A clip
+    /// that is too short holds its last frame, one that is too long is cut.
     fn fitted(&mut self, index: usize) -> Option<String> {
         let (clip, piece) = (self.clips.get(index)?, self.pieces.get(index)?);
         self.inputs.push(index);
-        let (input, Size { width, height }, fps) = (self.inputs.len() - 1, self.target.size, self.target.fps);
-        // Clips that do not name their colours are BT.709 in all likelihood; the scaler would take them for older ones.
-        let matrix = if clip.video.names_colours { "auto" } else { "bt709" };
-        Some(format!(
-            "[{input}:v:0]fps={fps}:start_time=0,scale=w='max(2,trunc(iw*sar/2)*2)':h=ih,setsar=1,\
-             scale=w={width}:h={height}:force_original_aspect_ratio=decrease:force_divisible_by=2:flags=lanczos:\
-             in_color_matrix={matrix}:out_color_matrix=bt709:out_range=tv,format=yuv420p,\
-             pad=w={width}:h={height}:x='trunc((ow-iw)/4)*2':y='trunc((oh-ih)/4)*2':color=black,setsar=1,{}",
-            lasting(piece.frames)
-        ))
+        let input = self.inputs.len() - 1;
+        Some(format!("[{input}:v:0]{},{}", self.target.fit(clip), lasting(piece.frames)))
     }
 
     fn opened(&mut self, piece: &Piece, shown: &'static str) -> Option<&'static str> {

@@ -3,7 +3,8 @@
 //! A page of another site must not command a server on this machine. Two doors are watched: the `Host` must be a name of
 //! ours (DNS rebinding), and the `Origin` of a changing request must be the page's own (CSRF). Changing requests must
 //! also be of a type that a browser never sends across origins without asking first. Identity has one place,
-//! [`Caller`], so that keys can be added there and nowhere else.
+//! [`Caller`], so that keys can be added there and nowhere else. Uploads are the exception to the last: a form may be
+//! sent without asking, and every browser then names the page's origin.
 
 use std::net::IpAddr;
 
@@ -97,6 +98,20 @@ pub async fn guard(State(app): State<Shared>, request: Request, next: Next) -> R
     }
 }
 
+/// As [`guard`], for a request that brings a file.
+pub async fn guard_upload(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    match check_upload(&app.doors, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+fn check_upload(doors: &Doors, headers: &HeaderMap) -> Result<(), Error> {
+    doors.check_origin(headers)?;
+    let form = content_type(headers).is_some_and(|kind| kind.eq_ignore_ascii_case(MULTIPART));
+    if form { Ok(()) } else { Err(Error::UnsupportedMediaType(MULTIPART)) }
+}
+
 fn check(doors: &Doors, request: &Request) -> Result<(), Error> {
     let headers = request.headers();
     doors.addressed(headers)?;
@@ -104,7 +119,7 @@ fn check(doors: &Doors, request: &Request) -> Result<(), Error> {
         return Ok(());
     }
     doors.check_origin(headers)?;
-    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+    let Some(kind) = content_type(headers) else {
         // A browser sends PUT and DELETE across origins only after asking, which we do not answer; so one without a
         // body needs no type.
         let asks_first = matches!(*request.method(), Method::PUT | Method::DELETE);
@@ -112,12 +127,19 @@ fn check(doors: &Doors, request: &Request) -> Result<(), Error> {
             || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
         return if asks_first && !has_body { Ok(()) } else { Err(Error::UnsupportedMediaType(JSON)) };
     };
-    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let merge_patch = *request.method() == Method::PATCH && kind.eq_ignore_ascii_case(MERGE_PATCH);
     let json = kind.eq_ignore_ascii_case(JSON);
     if json || merge_patch { Ok(()) } else { Err(Error::UnsupportedMediaType(JSON)) }
 }
 
+/// The type without its parameters; none when there is no such header.
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let kind = headers.get(header::CONTENT_TYPE)?;
+    Some(kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim())
+}
+
+/// How files are sent.
+pub const MULTIPART: &str = "multipart/form-data";
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
@@ -250,5 +272,21 @@ mod tests {
         assert_eq!(code(Method::PATCH, &[host, ("content-type", "application/merge-patch+json")]), 200);
         assert_eq!(code(Method::DELETE, &[host]), 200, "there is nothing to be of a type");
         assert_eq!(code(Method::DELETE, &[host, ("content-length", "2")]), 415);
+        assert_eq!(code(Method::POST, &[host, ("content-type", "multipart/form-data; boundary=x")]), 415);
+    }
+
+    #[test]
+    fn a_file_comes_in_a_form_and_from_a_page_of_ours() {
+        let upload = |headers: &[(&str, &str)]| match check_upload(&doors(), request(Method::POST, headers).headers()) {
+            Ok(()) => 200,
+            Err(error) => error.into_response().status().as_u16(),
+        };
+        let (host, form) = (("host", "localhost:8080"), ("content-type", "multipart/form-data; boundary=x"));
+        assert_eq!(upload(&[host, form]), 200);
+        assert_eq!(upload(&[host, form, ("origin", "http://localhost:8080")]), 200);
+        assert_eq!(upload(&[host, form, ("origin", "http://evil.example")]), 403);
+        assert_eq!(upload(&[("host", "evil.example:8080"), form]), 403);
+        assert_eq!(upload(&[host, ("content-type", "application/json")]), 415);
+        assert_eq!(upload(&[host]), 415);
     }
 }

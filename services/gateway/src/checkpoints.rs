@@ -8,9 +8,9 @@ use messages::artifact::Digest;
 use messages::checkpoint::{Abandon, Approve, Fork, Pin, Reject};
 use messages::command::{Code, Command, Rejection};
 use messages::id::CheckpointId;
-use messages::query::{AskCheckpoint, AskCheckpoints};
+use messages::query::{AskCheckpoint, AskCheckpoints, AskCompare};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Caller;
@@ -111,17 +111,19 @@ pub struct Pair {
 
 /// What differs between two checkpoints.
 #[utoipa::path(get, path = "/api/video/{video_id}/compare", tag = "checkpoints", params(OfVideo, Pair),
-    responses((status = 200, body = Object), Refusal))]
+    responses((status = 200, body = views::Comparison), Refusal))]
 pub async fn compare(
     State(app): State<Shared>,
     caller: Caller,
     at: OfVideo,
     Params(pair): Params<Pair>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<views::Comparison>, Error> {
     let known =
         |text: &str| text.parse::<CheckpointId>().map_err(|e| Rejection::new(Code::UnknownCheckpoint, e.to_string()));
-    let question = json!({ "a": known(&pair.a)?, "b": known(&pair.b)? });
-    Ok(Json(app.nats.ask_video(&caller.user, at.video_id, "compare", &question).await?))
+    let question = AskCompare { a: known(&pair.a)?, b: known(&pair.b)? };
+    let mut compared: views::Comparison = app.nats.ask_video(&caller.user, at.video_id, "compare", &question).await?;
+    compared.make_links_absolute(&caller.base);
+    Ok(Json(compared))
 }
 
 /// A decision to go on.
@@ -176,7 +178,7 @@ pub struct Notes {
 /// Have the phase made again with notes, as the next version.
 #[utoipa::path(post, path = "/api/video/{video_id}/checkpoints/{checkpoint_id}/reject", tag = "checkpoints",
     request_body = Notes, params(OfCheckpoint, IdempotencyKey), responses(
-    (status = 200, body = views::Done), (status = 202, body = Stored), Refusal))]
+    (status = 200, body = views::Changed), (status = 202, body = Stored), Refusal))]
 pub async fn reject(
     State(app): State<Shared>,
     caller: Caller,

@@ -1,6 +1,7 @@
 //! Settings of the gateway: section `[gateway]`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +30,13 @@ pub struct Settings {
     /// How often a silent event stream says that it lives, in seconds.
     #[serde(rename = "heartbeat_s", deserialize_with = "runtime::config::seconds")]
     pub heartbeat: Duration,
+    /// How many uploads are received at a time.
+    pub upload_slots: NonZeroUsize,
+    /// How long an upload waits for its turn before it is refused, in seconds.
+    #[serde(rename = "upload_wait_s", deserialize_with = "runtime::config::seconds")]
+    pub upload_wait: Duration,
+    /// Where a file is kept while it is received; the system's folder for such files when not set.
+    pub scratch: Option<PathBuf>,
     /// A folder with `models.toml` and `library.toml`, instead of the catalogue that ships with the program.
     pub catalogue: Option<PathBuf>,
 }
@@ -42,6 +50,9 @@ impl Default for Settings {
             query_timeout: Duration::from_secs(3),
             link_lifetime: Duration::from_secs(3600),
             heartbeat: Duration::from_secs(15),
+            upload_slots: NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN),
+            upload_wait: Duration::from_secs(20),
+            scratch: None,
             catalogue: None,
         }
     }

@@ -7,6 +7,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use messages::artifact::MediaType;
 use messages::command::{Code, Rejection};
 use messages::id::CommandId;
 use messages::violation::Violation;
@@ -29,9 +30,18 @@ pub enum Error {
     /// The body is of a type that this route does not read.
     #[error("the body must be sent as {0}")]
     UnsupportedMediaType(&'static str),
-    /// The body is larger than a command may be.
+    /// An upload is something else, whatever its name and its declared type say.
+    #[error("the upload is none of {}, by its first bytes", names(.0))]
+    UnfitMedia(&'static [MediaType]),
+    /// The body is larger than a command, or a file of its kind, may be.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
+    /// A form that cannot be read to its end.
+    #[error("the form cannot be read: {0}")]
+    BrokenForm(String),
+    /// Too many files are being received.
+    #[error("too many uploads are being received; try again in a moment")]
+    TooManyUploads,
     /// The request is addressed to a name that is not ours: DNS rebinding, or a proxy that is not configured.
     #[error("the Host `{0}` is not this server's; add it to `public_origins` if it should be")]
     ForbiddenHost(String),
@@ -49,8 +59,8 @@ pub enum Error {
     /// Nobody answers queries.
     #[error("no coordinator answers")]
     NoCoordinator,
-    /// The object store gives no link.
-    #[error("the artifact's bytes cannot be reached now")]
+    /// The object store gives no link, or takes no upload.
+    #[error("stored bytes cannot be reached now")]
     ObjectStore(#[source] ObjectError),
     /// An answer on the bus is not what the contract says.
     #[error("{what} is not what the contract says")]
@@ -79,7 +89,10 @@ impl Error {
             Self::NoSuchRoute => (StatusCode::NOT_FOUND, "unknown_path"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::UnfitMedia(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::BrokenForm(_) => (StatusCode::BAD_REQUEST, "broken_form"),
+            Self::TooManyUploads => (StatusCode::TOO_MANY_REQUESTS, "too_many_uploads"),
             Self::ForbiddenHost(_) => (StatusCode::FORBIDDEN, "forbidden_host"),
             Self::ForbiddenOrigin => (StatusCode::FORBIDDEN, "forbidden_origin"),
             Self::NatsAway { .. } => (StatusCode::SERVICE_UNAVAILABLE, "nats_unavailable"),
@@ -162,11 +175,15 @@ impl IntoResponse for Error {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }
+}
+
+fn names(known: &[MediaType]) -> String {
+    known.iter().map(|known| known.content_type()).collect::<Vec<_>>().join(", ")
 }
 
 /// An error with its causes, for the log.

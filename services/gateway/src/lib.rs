@@ -1,8 +1,9 @@
-//! The gateway: HTTP on one side, NATS on the other. It translates and watches; it decides nothing and stores nothing.
+//! The gateway: HTTP on one side, NATS on the other. It translates and watches; it decides nothing, and stores nothing
+//! but uploads.
 //!
 //! In reading order: [`router`] (every route on one screen), [`access`] (who may ask, and by which name of ours),
 //! [`request`] and [`error`] (what comes in, how it is refused); the resources [`videos`], [`checkpoints`], [`edits`],
-//! [`artifacts`], [`catalogue`] and [`health`] with what they show, [`views`]; [`commands`] and [`nats`] (how a command
+//! [`uploads`], [`artifacts`], [`catalogue`] and [`health`] with what they show, [`views`]; [`commands`] and [`nats`] (how a command
 //! gets its answer); [`progress`] (the live stream) with [`hub`] (one subscription, fanned out), [`sequencer`] (what is
 //! sent next) and [`frame`] (how it is written); [`openapi`]; [`config`].
 //!
@@ -37,6 +38,7 @@ pub mod progress;
 pub mod request;
 pub mod router;
 pub mod sequencer;
+pub mod uploads;
 pub mod videos;
 pub mod views;
 
@@ -95,6 +97,7 @@ pub async fn serve(
     let subscriptions = Hub::subscribe(&nats).await.map_err(ServeError::Subscribe)?;
     let watching = tokio::spawn(hub.clone().run(nats.clone(), subscriptions, shutdown.clone()));
 
+    let upload_slots = settings.upload_slots.get();
     let app = Arc::new(App {
         doors: Doors { port: address.port(), public: settings.public_origins.clone() },
         catalogue: catalogue(&settings)?,
@@ -102,6 +105,7 @@ pub async fn serve(
         nats,
         hub,
         objects,
+        upload_slots: tokio::sync::Semaphore::new(upload_slots),
         meters: health::Meters::default(),
         shutdown: shutdown.clone(),
     });

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::OpenApi;
 
 use crate::error::WrongField;
-use crate::{artifacts, catalogue, checkpoints, edits, health, progress, videos};
+use crate::{artifacts, catalogue, checkpoints, edits, health, progress, uploads, videos};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,6 +36,9 @@ use crate::{artifacts, catalogue, checkpoints, edits, health, progress, videos};
         edits::regenerate_chunk,
         edits::select,
         edits::take,
+        uploads::image,
+        uploads::chunk,
+        uploads::music,
         checkpoints::reject,
         checkpoints::abandon,
         checkpoints::fork,
@@ -65,7 +68,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::router::{API, HEALTH};
+    use crate::router::{API, HEALTH, UPLOADS};
 
     fn document() -> serde_json::Value {
         serde_json::to_value(Api::openapi()).expect("JSON")
@@ -79,7 +82,8 @@ mod tests {
                 documented.insert((method.clone(), path.clone()));
             }
         }
-        let routed = API.iter().chain(HEALTH).map(|(method, path)| ((*method).to_owned(), (*path).to_owned()));
+        let routed =
+            API.iter().chain(UPLOADS).chain(HEALTH).map(|(method, path)| ((*method).to_owned(), (*path).to_owned()));
         assert_eq!(documented, routed.collect());
     }
 

@@ -20,7 +20,7 @@ use crate::error::Error;
 pub const MAX_BODY: usize = 60 * 1024;
 
 /// How much of an oversized body is read and thrown away, bytes, so that its sender gets to read the refusal.
-const MAX_DRAINED: usize = 32 * 1024 * 1024;
+pub const MAX_DRAINED: usize = 32 * 1024 * 1024;
 
 /// `{video_id}` of the path.
 #[derive(Debug, Clone, Copy, IntoParams)]

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, patch, post, put};
 use messages::catalogue::Catalogue;
 use runtime::artifacts::ObjectStore;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Doors, guard};
+use crate::access::{Doors, guard, guard_upload};
 use crate::config::Settings;
 use crate::error::Error;
 use crate::health::Meters;
 use crate::hub::Hub;
 use crate::nats::Nats;
-use crate::{artifacts, catalogue, checkpoints, edits, health, openapi, progress, videos};
+use crate::{artifacts, catalogue, checkpoints, edits, health, openapi, progress, uploads, videos};
 
 /// What handlers share.
 #[derive(Debug)]
@@ -27,8 +29,10 @@ pub struct App {
     pub nats: Nats,
     /// What happens, fanned out.
     pub hub: Arc<Hub>,
-    /// Where artifacts are; only links are made here.
+    /// Where artifacts are. Links are made here, and uploads are put.
     pub objects: Arc<dyn ObjectStore>,
+    /// Leave to receive an upload.
+    pub upload_slots: Semaphore,
     /// Models, archetypes and beats.
     pub catalogue: Catalogue,
     /// What is counted.
@@ -89,6 +93,13 @@ routes! { API, api:
     get    "/api/openapi.json"                                                      => openapi::document;
 }
 
+// What brings a file comes as a form, not as JSON.
+routes! { UPLOADS, files:
+    post   "/api/video/{video_id}/checkpoints/{checkpoint_id}/upload-image"         => uploads::image;
+    post   "/api/video/{video_id}/checkpoints/{checkpoint_id}/upload-chunk"         => uploads::chunk;
+    post   "/api/video/{video_id}/checkpoints/{checkpoint_id}/upload-music"         => uploads::music;
+}
+
 // Probes and scrapers address us by whatever name they have, and learn nothing of anybody's films.
 routes! { HEALTH, probes:
     get    "/healthz"                                                               => health::alive;
@@ -100,6 +111,12 @@ routes! { HEALTH, probes:
 pub fn router(app: Shared) -> Router {
     api()
         .route_layer(axum::middleware::from_fn_with_state(app.clone(), guard))
+        .merge(
+            files()
+                .route_layer(axum::middleware::from_fn_with_state(app.clone(), guard_upload))
+                // Each kind of upload has a limit of its own.
+                .layer(DefaultBodyLimit::disable()),
+        )
         .merge(probes())
         .fallback(async || Error::NoSuchRoute)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)

@@ -446,6 +446,56 @@ pub struct LedgerRow {
     pub time: String,
 }
 
+/// How two checkpoints differ.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Comparison {
+    /// One checkpoint.
+    pub a: String,
+    /// The other.
+    pub b: String,
+    /// Where their specs differ, field by field.
+    pub spec: Vec<SpecDifference>,
+    /// Their artifacts, pairwise.
+    pub artifacts: BTreeMap<String, ArtifactDifference>,
+    /// What the artifacts of `a` cost to make, dollars.
+    pub cost_a_usd: f64,
+    /// What the artifacts of `b` cost to make, dollars.
+    pub cost_b_usd: f64,
+    /// `b` less `a`, dollars.
+    pub cost_difference_usd: f64,
+}
+
+impl Comparison {
+    /// Puts `base` before every link.
+    pub fn make_links_absolute(&mut self, base: &str) {
+        for artifact in self.artifacts.values_mut().flat_map(|pair| pair.a.iter_mut().chain(&mut pair.b)) {
+            make_absolute(&mut artifact.s3_url, base);
+        }
+    }
+}
+
+/// One field in which two specs differ.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SpecDifference {
+    /// The field's path: `beats[2].prompt`.
+    pub path: String,
+    /// In `a`; null where it has none.
+    pub a: Value,
+    /// In `b`; null where it has none.
+    pub b: Value,
+}
+
+/// How an artifact of two checkpoints compares.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ArtifactDifference {
+    /// `same`, `changed`, `only_in_a` or `only_in_b`.
+    pub verdict: String,
+    /// That of `a`.
+    pub a: Option<Artifact>,
+    /// That of `b`.
+    pub b: Option<Artifact>,
+}
+
 /// The answer to `generate`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Created {

@@ -8,6 +8,8 @@ mod gateway_under_test;
 mod server;
 #[path = "http/streams.rs"]
 mod streams;
+#[path = "http/uploads.rs"]
+mod uploads;
 
 use std::time::{Duration, Instant};
 
@@ -325,7 +327,7 @@ async fn an_address_that_others_can_reach_is_not_served_without_keys() {
     let server = NatsServer::start();
     let bus = server.bus().await;
     let listener = tokio::net::TcpListener::bind(("0.0.0.0", 0)).await.expect("a free port");
-    let objects = std::sync::Arc::new(gateway_under_test::Links);
+    let objects = std::sync::Arc::new(gateway_under_test::Objects::default());
     let shutdown = tokio_util::sync::CancellationToken::new();
     let error = gateway::serve(listener, Settings::default(), bus, objects, shutdown).await.expect_err("is refused");
     assert!(error.to_string().contains("loopback"), "{error}");

@@ -12,17 +12,31 @@ use runtime::child::{Feed, MediaTool};
 use runtime::job_error::JobError;
 use runtime::worker::Task;
 use serde::Deserialize;
+use tokio::io::AsyncReadExt as _;
 
 use crate::looping;
 use crate::thumbnail;
 use crate::timeline::{self, Loudness, Master, Mix, PEAK_DBTP, TARGET_LUFS, TOLERANCE_LU};
+use crate::upload;
 
 /// Where the limiter holds at first, in dB: lossy encoding overshoots by a fraction of a dB.
 const FIRST_CEILING_DB: f64 = -1.6;
 /// How often levels are set anew before the result is taken for what it is.
 const ROUNDS: usize = 4;
+/// How far off the loudness of what is delivered may be, in LU.
+const DELIVERED_LU: f64 = 1.0;
 /// Bytes of a stereo float frame.
 const FRAME: usize = 8;
+/// Such frames a second.
+const RATE: f64 = 48_000.0;
+/// Seconds of music that may be missing before it is repeated.
+const MOMENT_S: f64 = 0.05;
+/// The least music that somebody may upload, in seconds.
+const SHORTEST_UPLOAD_S: f64 = 1.0;
+/// Seconds over which uploaded music begins and ends: too short to be heard, long enough not to click.
+const CLICK_S: f64 = 0.01;
+/// Music as it was decoded, a file of the job's folder.
+const ONCE: &str = "once.f32";
 
 /// The media tool at work on one job.
 #[derive(Debug)]
@@ -44,6 +58,15 @@ pub struct Film {
     pub has_sound: bool,
 }
 
+/// What is known of music that somebody uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadedMusic {
+    /// As the media tool calls it.
+    pub codec: String,
+    /// Whether the film is longer, so that it is repeated.
+    pub is_looped: bool,
+}
+
 /// What comes out of a mix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output<'a> {
@@ -61,22 +84,22 @@ impl<'a> Encoder<'a> {
 
     /// What an MP4 file holds.
     pub async fn probe(&self, file: &str) -> Result<Film, JobError> {
-        let entries = "stream=codec_type,width,height,duration:format=duration";
-        let arguments =
-            strings(&["-protocol_whitelist", "file,pipe", "-f", "mov", "-show_entries", entries, "-of", "json", file]);
-        let printed = self.tool.ffprobe(&self.task.folder, &arguments, &self.task.cancelled).await;
-        let printed = printed.map_err(|error| explain("the film cannot be read", error))?;
-        let probe: Probe = serde_json::from_slice(&printed)
-            .map_err(|error| JobError::give_up(format!("the film cannot be read: {error}")))?;
-        let picture = probe.streams.iter().find(|stream| stream.codec_type.as_deref() == Some("video"));
-        let picture = picture.ok_or_else(|| JobError::give_up("the film has no pictures"))?;
+        let probe = self.streams("mov", file).await.map_err(|error| explain("the film cannot be read", error))?;
+        let picture = probe.of("video").ok_or_else(|| JobError::give_up("the film has no pictures"))?;
         let seconds = picture.duration.as_ref().or(probe.format.duration.as_ref()).and_then(|s| s.parse::<f64>().ok());
         Ok(Film {
             seconds: seconds.filter(|s| *s > 0.0).ok_or_else(|| JobError::give_up("the film has no length"))?,
             width: picture.width.unwrap_or(0),
             height: picture.height.unwrap_or(0),
-            has_sound: probe.streams.iter().any(|stream| stream.codec_type.as_deref() == Some("audio")),
+            has_sound: probe.of("audio").is_some(),
         })
+    }
+
+    async fn streams(&self, container: &str, file: &str) -> Result<Probe, JobError> {
+        let entries = "stream=codec_type,codec_name,width,height,duration:format=duration";
+        let arguments = [strings(&["-show_entries", entries, "-of", "json"]), untrusted(container, file)].concat();
+        let printed = self.tool.ffprobe(&self.task.folder, &arguments, &self.task.cancelled).await?;
+        serde_json::from_slice(&printed).map_err(|error| JobError::give_up(error.to_string()))
     }
 
     /// Writes stereo float samples at 48 kHz to a WAV file as they come.
@@ -106,38 +129,70 @@ impl<'a> Encoder<'a> {
         &self,
         music: (&str, MediaType),
         seconds: f64,
-        (fade_in_s, fade_out_s): (f64, f64),
+        fades_s: (f64, f64),
         file: &str,
     ) -> Result<(), JobError> {
-        let container = match music.1 {
-            MediaType::Mp3 => "mp3",
-            MediaType::Mp4 | MediaType::M4a => "mov",
-            MediaType::Wav => "wav",
-            MediaType::Flac => "flac",
-            MediaType::Ogg => "ogg",
-            MediaType::Png
-            | MediaType::Jpeg
-            | MediaType::Webp
-            | MediaType::QuickTime
-            | MediaType::Webm
-            | MediaType::Json => {
-                return Err(JobError::give_up(format!("music cannot be {}", music.1.content_type())));
-            }
-        };
-        let (once, whole) = ("once.f32", "whole.f32");
+        let container = music_container(music.1)
+            .ok_or_else(|| JobError::give_up(format!("music cannot be {}", music.1.content_type())))?;
+        let decoded = self.decode(container, music.0, seconds).await;
+        decoded.map_err(|error| explain("the music cannot be used", error))?;
+        self.fit(seconds, fades_s, file).await.map_err(|error| explain("the music cannot be used", error))
+    }
+
+    /// The same of music that somebody uploaded: what is no music, or too little of it, is refused in words about the upload.
+    pub async fn uploaded_bed(
+        &self,
+        (file_name, media_type): (&str, MediaType),
+        seconds: f64,
+        file: &str,
+    ) -> Result<UploadedMusic, JobError> {
+        const UNUSABLE: &str = "the upload cannot be used as music";
+        let container = music_container(media_type).ok_or_else(|| {
+            let is = media_type.content_type();
+            JobError::give_up(format!("the upload is {is}, not music: upload an MP3, WAV, FLAC, Ogg or M4A file"))
+        })?;
+        // Demuxers that are told what to expect find it in almost anything.
+        let mut head = [0; upload::HEAD];
+        let mut opened = tokio::fs::File::open(self.task.folder.join(file_name)).await.map_err(scratch)?;
+        let read = opened.read(&mut head).await.map_err(scratch)?;
+        if !upload::begins_like(media_type, &head[..read]) {
+            let is = media_type.content_type();
+            return Err(JobError::give_up(format!("{UNUSABLE}: it does not begin like {is}, export it anew")));
+        }
+        let probe = self.streams(container, file_name).await.map_err(|error| explain(UNUSABLE, error))?;
+        let sound = probe.of("audio").ok_or_else(|| JobError::give_up("the upload has no sound: upload music"))?;
+        let codec = sound.codec_name.clone().unwrap_or_default();
+        let heard_s = self.decode(container, file_name, seconds).await.map_err(|error| explain(UNUSABLE, error))?;
+        if heard_s < SHORTEST_UPLOAD_S {
+            return Err(JobError::give_up(format!(
+                "the upload has {heard_s:.1} s of sound: upload at least {SHORTEST_UPLOAD_S} s of music"
+            )));
+        }
+        self.fit(seconds, (CLICK_S, CLICK_S), file).await.map_err(|error| explain(UNUSABLE, error))?;
+        Ok(UploadedMusic { codec, is_looped: heard_s + MOMENT_S < seconds })
+    }
+
+    /// Decodes as much of some music as a film of `seconds` needs, and gives how many seconds came.
+    async fn decode(&self, container: &str, music: &str, seconds: f64) -> Result<f64, JobError> {
         let length = format!("{:.6}", seconds + 1.0);
         let arguments = [
-            untrusted(container, music.0),
+            untrusted(container, music),
             strings(&["-map", "0:a:0", "-t", &length, "-af", "aformat=sample_rates=48000:channel_layouts=stereo"]),
-            strings(&["-f", "f32le", once]),
+            strings(&["-f", "f32le", ONCE]),
         ];
-        self.run(&arguments.concat()).await.map_err(|error| explain("the music cannot be used", error))?;
+        self.run(&arguments.concat()).await?;
+        let bytes = tokio::fs::metadata(self.task.folder.join(ONCE)).await.map_err(scratch)?.len();
+        Ok(bytes as f64 / (FRAME as f64 * RATE))
+    }
 
-        let (from, to) = (self.task.folder.join(once), self.task.folder.join(whole));
-        let frames = (seconds * 48_000.0).round() as u64;
+    /// Makes decoded music exactly as long as the film.
+    async fn fit(&self, seconds: f64, (fade_in_s, fade_out_s): (f64, f64), file: &str) -> Result<(), JobError> {
+        let whole = "whole.f32";
+        let (from, to) = (self.task.folder.join(ONCE), self.task.folder.join(whole));
+        let frames = (seconds * RATE).round() as u64;
         let extended = tokio::task::spawn_blocking(move || extend(&from, &to, frames)).await;
-        let extended = extended.map_err(|error| JobError::give_up(format!("the music cannot be used: {error}")))??;
-        let source = if extended { whole } else { once };
+        let extended = extended.map_err(|error| JobError::give_up(error.to_string()))??;
+        let source = if extended { whole } else { ONCE };
 
         let filters = format!("{},{}", timeline::fitted(seconds), timeline::fades(seconds, fade_in_s, fade_out_s));
         let arguments = strings(&[
@@ -185,7 +240,8 @@ impl<'a> Encoder<'a> {
     }
 
     /// Encodes a mix at the levels asked for, and again with a lower ceiling while its peak is too high or, at default levels,
-    /// with another gain while its loudness is off.
+    /// with another gain while its loudness is off. What cannot be brought there is a failure that says how far it came: a
+    /// film that is too loud or too quiet is never delivered as if it were right.
     pub async fn encode(&self, mix: &Mix, output: Output<'_>, file: &str) -> Result<Loudness, JobError> {
         let mut master = self.level(mix).await?;
         let is_default = *mix == mix.at_default_levels();
@@ -196,8 +252,16 @@ impl<'a> Encoder<'a> {
             rounds += 1;
             let over = heard.peak_dbtp - PEAK_DBTP;
             let off = if is_default && !heard.is_silent() { TARGET_LUFS - heard.lufs } else { 0.0 };
-            if rounds >= ROUNDS || (over <= 0.0 && off.abs() <= TOLERANCE_LU) {
+            let is_within = |tolerance_lu: f64| over <= 0.0 && off.abs() <= tolerance_lu;
+            if is_within(TOLERANCE_LU) || (rounds >= ROUNDS && is_within(DELIVERED_LU)) {
                 return Ok(heard);
+            }
+            if rounds >= ROUNDS {
+                return Err(JobError::give_up(format!(
+                    "the sound cannot be brought to {TARGET_LUFS} LUFS below {PEAK_DBTP} dBTP, it stays at {:.1} LUFS and \
+                     {:.1} dBTP: choose other music or levels",
+                    heard.lufs, heard.peak_dbtp
+                )));
             }
             master.ceiling_db -= if over > 0.0 { over + 0.1 } else { 0.0 };
             master.gain_db += off;
@@ -316,9 +380,17 @@ struct Probe {
     format: ProbedFormat,
 }
 
+impl Probe {
+    /// The first stream of a kind.
+    fn of(&self, kind: &str) -> Option<&ProbedStream> {
+        self.streams.iter().find(|stream| stream.codec_type.as_deref() == Some(kind))
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct ProbedStream {
     codec_type: Option<String>,
+    codec_name: Option<String>,
     width: Option<u32>,
     height: Option<u32>,
     duration: Option<String>,
@@ -332,14 +404,12 @@ struct ProbedFormat {
 /// Repeats the samples of one file into another until there are `frames`; false when that is not needed, because there are
 /// enough but for a moment.
 fn extend(from: &Path, to: &Path, frames: u64) -> Result<bool, JobError> {
-    const MOMENT: u64 = 2_400;
-    let scratch = |error: std::io::Error| JobError::retry_later(format!("a scratch file cannot be used: {error}"));
     let mut source = std::io::BufReader::new(std::fs::File::open(from).map_err(scratch)?);
     let there = source.get_ref().metadata().map_err(scratch)?.len() / FRAME as u64;
     if there < 48_000 / 10 {
-        return Err(JobError::give_up("the music cannot be used: it holds less than a tenth of a second of sound"));
+        return Err(JobError::give_up("it holds less than a tenth of a second of sound"));
     }
-    if there + MOMENT >= frames {
+    if there + (MOMENT_S * RATE) as u64 >= frames {
         return Ok(false);
     }
 
@@ -383,6 +453,27 @@ fn extend(from: &Path, to: &Path, frames: u64) -> Result<bool, JobError> {
 
 fn samples(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
+fn scratch(error: std::io::Error) -> JobError {
+    JobError::retry_later(format!("a scratch file cannot be used: {error}"))
+}
+
+/// What music of a type is read as; none when it is no music.
+fn music_container(media_type: MediaType) -> Option<&'static str> {
+    match media_type {
+        MediaType::Mp3 => Some("mp3"),
+        MediaType::Mp4 | MediaType::M4a => Some("mov"),
+        MediaType::Wav => Some("wav"),
+        MediaType::Flac => Some("flac"),
+        MediaType::Ogg => Some("ogg"),
+        MediaType::Png
+        | MediaType::Jpeg
+        | MediaType::Webp
+        | MediaType::QuickTime
+        | MediaType::Webm
+        | MediaType::Json => None,
+    }
 }
 
 /// Opens a file of others: as what it is said to be, and nothing but it.

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use messages::artifact::{ArtifactKey, Made, MediaType};
+use messages::import::{ImportMusic, ImportWork};
 use messages::job::Work;
 use messages::refine::{ComposeMusic, MakeThumbnail, MixFilm, RefineWork};
 use messages::spec::Audio;
@@ -16,6 +17,9 @@ use crate::timeline::{Loudness, Mix, Stem};
 
 /// The longest piece that is made, in seconds: far beyond any film, so that a wrong number fails instead of filling a disk.
 const LONGEST_S: f64 = 3_600.0;
+
+/// What music is called in the job's folder.
+const BACKGROUND: &str = "background.mp3";
 
 /// What the refine service does with jobs. It needs a media tool that has the encoders `aac`, `libmp3lame` and `mjpeg`.
 pub fn handler(tool: MediaTool) -> impl Handler {
@@ -36,13 +40,19 @@ impl Handler for Refine {
                 RefineWork::Mix(order) => self.mix(task, order).await?,
                 RefineWork::Thumbnail(order) => self.thumbnail(task, order).await?,
             },
-            Work::Plan(_) | Work::Draw(_) | Work::Chunk(_) | Work::Import(_) => {
-                return Err(JobError::give_up("this job is not for the refine service"));
-            }
+            Work::Import(work) => match work.as_ref() {
+                ImportWork::Music(order) => self.import(task, order).await?,
+                ImportWork::Picture(_) | ImportWork::Clip(_) => return Err(not_ours()),
+            },
+            Work::Plan(_) | Work::Draw(_) | Work::Chunk(_) => return Err(not_ours()),
         };
         task.progress(1.0);
         Ok(vec![made].into())
     }
+}
+
+fn not_ours() -> JobError {
+    JobError::give_up("this job is not for the refine service")
 }
 
 impl Refine {
@@ -58,7 +68,7 @@ impl Refine {
         if mix.is_silent() {
             return Err(JobError::give_up(format!("the music model `{}` made silence", order.model.name)));
         }
-        let heard = encoder.encode(&mix, Output::Music, "background.mp3").await?;
+        let heard = encoder.encode(&mix, Output::Music, BACKGROUND).await?;
         let mut metadata = facts(seconds, heard);
         metadata.extend(fields(json!({
             "bpm": rounded(piece.bpm),
@@ -69,7 +79,31 @@ impl Refine {
             "seed": order.seed,
             "model": order.model.name,
         })));
-        task.store(ArtifactKey::Background, &task.folder.join("background.mp3"), MediaType::Mp3, metadata).await
+        task.store(ArtifactKey::Background, &task.folder.join(BACKGROUND), MediaType::Mp3, metadata).await
+    }
+
+    async fn import(&self, task: &Task, order: &ImportMusic) -> Result<Made, JobError> {
+        let seconds = checked_length(order.duration_s)?;
+        task.fetch(&order.upload, "upload").await?;
+        let encoder = Encoder::new(&self.tool, task);
+        let upload = encoder.uploaded_bed(("upload", order.upload.media_type), seconds, "uploaded.wav").await?;
+        task.progress(0.5);
+
+        let loudness = encoder.measure_wav("uploaded.wav").await?;
+        let stem = Stem { file: "uploaded.wav", normal_db: 0.0, asked_db: 0.0 };
+        let mix = Mix::new(seconds, None, Some((stem, loudness)));
+        if mix.is_silent() {
+            return Err(JobError::give_up("the upload is silent: upload music that can be heard"));
+        }
+        let heard = encoder.encode(&mix, Output::Music, BACKGROUND).await?;
+        let mut metadata = facts(seconds, heard);
+        metadata.extend(fields(json!({
+            "imported": true,
+            "looped": upload.is_looped,
+            "source_content_type": order.upload.media_type.content_type(),
+            "source_codec": upload.codec,
+        })));
+        task.store(ArtifactKey::Background, &task.folder.join(BACKGROUND), MediaType::Mp3, metadata).await
     }
 
     async fn mix(&self, task: &Task, order: &MixFilm) -> Result<Made, JobError> {

@@ -24,11 +24,11 @@ mod subject;
 mod tone;
 mod vocabulary;
 
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder as _};
 use messages::spec::Size;
 use messages::storyboard::DrawBeat;
 use tiny_skia::Pixmap;
+
+use crate::png;
 
 use composition::Composition;
 use shot::Shot;
@@ -54,14 +54,7 @@ pub fn paint_png(work: &DrawBeat) -> Result<Vec<u8>, PaintError> {
     for pixel in sheet.pixels() {
         rgb.extend([pixel.red(), pixel.green(), pixel.blue()]);
     }
-    let mut png = Vec::with_capacity(rgb.len());
-    PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Sub).write_image(
-        &rgb,
-        work.size.width,
-        work.size.height,
-        ExtendedColorType::Rgb8,
-    )?;
-    Ok(png)
+    Ok(png::encode(&rgb, work.size)?)
 }
 
 /// Paints a beat; every pixel is opaque.

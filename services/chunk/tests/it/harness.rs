@@ -11,6 +11,7 @@ use messages::artifact::{ArtifactKey, Content, Digest, Made, MediaType, ObjectRe
 use messages::catalogue::{Energy, Model, ModelKind, Position, Price};
 use messages::chunk::{ChunkWork, PlannedChunk, RenderChunk, StitchChunk, StitchFilm};
 use messages::id::{BranchName, CheckpointId, JobId, UserId, VideoId};
+use messages::import::{ImportClip, ImportWork};
 use messages::job::{Job, Work};
 use messages::money::Usd;
 use messages::phase::Phase;
@@ -108,6 +109,11 @@ impl Studio {
 
     /// Stores a clip that ffmpeg makes of these arguments.
     pub fn put_clip(&self, name: &str, arguments: &str) -> ObjectRef {
+        self.put_media(name, arguments, MediaType::Mp4)
+    }
+
+    /// Stores any file that ffmpeg makes of these arguments, said to be of that type.
+    pub fn put_media(&self, name: &str, arguments: &str, media_type: MediaType) -> ObjectRef {
         let file = self.folder().join(name);
         let status = std::process::Command::new("ffmpeg")
             .args(["-v", "error", "-y"])
@@ -116,7 +122,7 @@ impl Studio {
             .status()
             .expect("ffmpeg starts");
         assert!(status.success(), "{arguments}");
-        self.put(name, std::fs::read(file).expect("a clip"), MediaType::Mp4)
+        self.put(name, std::fs::read(file).expect("a clip"), media_type)
     }
 
     /// The handler under test.
@@ -126,23 +132,31 @@ impl Studio {
 
     /// A job in a folder.
     pub fn task(&self, work: ChunkWork, folder: &Path) -> Task {
+        self.task_for(Work::Chunk(Box::new(work)), folder)
+    }
+
+    fn task_for(&self, work: Work, folder: &Path) -> Task {
         Task::new(job(work), folder.to_owned(), self.store.clone(), self.cancelled.clone())
     }
 
     /// Does a job and gives what it made.
-    pub async fn run(&self, work: ChunkWork) -> Result<Vec<Made>, JobError> {
+    async fn run(&self, work: Work) -> Result<Vec<Made>, JobError> {
         let scratch = tempfile::tempdir().expect("a folder");
-        let outcome = self.handler().handle(&self.task(work, scratch.path())).await?;
+        let outcome = self.handler().handle(&self.task_for(work, scratch.path())).await?;
         assert!(outcome.spent.is_empty(), "local work costs nothing");
         Ok(outcome.made)
     }
 
     pub async fn render(&self, job: RenderChunk) -> Result<Vec<Made>, JobError> {
-        self.run(ChunkWork::Render(job)).await
+        self.run(Work::Chunk(Box::new(ChunkWork::Render(job)))).await
     }
 
     pub async fn stitch(&self, film: StitchFilm) -> Result<Vec<Made>, JobError> {
-        self.run(ChunkWork::Stitch(film)).await
+        self.run(Work::Chunk(Box::new(ChunkWork::Stitch(film)))).await
+    }
+
+    pub async fn import(&self, job: ImportClip) -> Result<Vec<Made>, JobError> {
+        self.run(Work::Import(Box::new(ImportWork::Clip(job)))).await
     }
 
     /// A made artifact as a file.
@@ -245,11 +259,14 @@ pub fn film(chunks: Vec<(ObjectRef, f64)>) -> StitchFilm {
     StitchFilm { chunks, transitions: Vec::new(), size: SMALL, fps: 30, duration_s }
 }
 
-fn job(work: ChunkWork) -> Job {
+fn job(work: Work) -> Job {
     let video: VideoId = "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("valid");
     let artifact = match &work {
-        ChunkWork::Render(job) => ArtifactKey::Chunk(job.chunk.index),
-        ChunkWork::Stitch(_) => ArtifactKey::Stitched,
+        Work::Chunk(work) => match work.as_ref() {
+            ChunkWork::Render(job) => ArtifactKey::Chunk(job.chunk.index),
+            ChunkWork::Stitch(_) => ArtifactKey::Stitched,
+        },
+        _ => ArtifactKey::Chunk(0),
     };
     let checkpoint = CheckpointId::derived(video, &BranchName::main(), Phase::Chunks, 1);
     Job {
@@ -263,7 +280,7 @@ fn job(work: ChunkWork) -> Job {
         deadline_s: 600,
         price: Usd::ZERO,
         trace: None,
-        work: Work::Chunk(Box::new(work)),
+        work,
     }
 }
 

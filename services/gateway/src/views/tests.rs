@@ -123,6 +123,23 @@ fn status() -> query::Status {
     }
 }
 
+fn comparison() -> query::Comparison {
+    let pair = |verdict: &str, a, b| query::ArtifactDifference { verdict: verdict.to_owned(), a, b };
+    let light = |text: &str| Value::from(text);
+    query::Comparison {
+        a: checkpoint_id(),
+        b: checkpoint_id(),
+        spec: vec![query::SpecDifference { path: "style.lighting".into(), a: light("low"), b: Value::Null }],
+        artifacts: BTreeMap::from([
+            ("beat_0".to_owned(), pair("changed", Some(artifact()), Some(artifact()))),
+            ("beat_1".to_owned(), pair("only_in_b", None, Some(artifact()))),
+        ]),
+        cost_a_usd: Usd::from_micros(25_000),
+        cost_b_usd: Usd::ZERO,
+        cost_difference_usd: -0.025,
+    }
+}
+
 fn passes<V: DeserializeOwned + Serialize>(answer: &impl Serialize) {
     let json = serde_json::to_value(answer).expect("writes");
     let view: V = serde_json::from_value(json.clone()).expect("reads");
@@ -133,6 +150,7 @@ fn passes<V: DeserializeOwned + Serialize>(answer: &impl Serialize) {
 fn no_field_of_an_answer_is_lost_on_the_way() {
     passes::<Status>(&status());
     passes::<Checkpoint>(&checkpoint());
+    passes::<Comparison>(&comparison());
     let request = video::Request {
         prompt: "a watch on black sand".into(),
         description: None,
@@ -188,6 +206,15 @@ fn no_field_of_an_answer_is_lost_on_the_way() {
             time: time(),
         }],
     });
+}
+
+#[test]
+fn the_links_of_a_comparison_are_absolute() {
+    let json = serde_json::to_value(comparison()).expect("writes");
+    let mut view: Comparison = serde_json::from_value(json).expect("reads");
+    view.make_links_absolute("http://localhost:8080");
+    let absolute = serde_json::to_string(&view).expect("writes");
+    assert_eq!(absolute.matches("\"http://localhost:8080/api/artifacts/").count(), 3, "{absolute}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Gateway {
     pub base: String,
     pub client: reqwest::Client,
+    pub objects: Arc<Objects>,
     shutdown: CancellationToken,
 }
 
@@ -29,12 +30,12 @@ impl Gateway {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
-        let shutdown = CancellationToken::new();
-        let serving = gateway::serve(listener, settings, bus.clone(), Arc::new(Links), shutdown.clone());
+        let (shutdown, objects) = (CancellationToken::new(), Arc::new(Objects::default()));
+        let serving = gateway::serve(listener, settings, bus.clone(), objects.clone(), shutdown.clone());
         tokio::spawn(async { serving.await.expect("serves") });
         let no_redirect = reqwest::redirect::Policy::none();
         let client = reqwest::Client::builder().redirect(no_redirect).no_proxy().build().expect("a client");
-        let gateway = Self { base, client, shutdown };
+        let gateway = Self { base, client, objects, shutdown };
         super::server::eventually("the gateway serves", async || gateway.get("/healthz").send().await.is_ok()).await;
         gateway
     }
@@ -167,14 +168,26 @@ fn parse(block: &str) -> Frame {
     }
 }
 
-/// Gives links and nothing else.
-#[derive(Debug)]
-pub struct Links;
+/// Gives links, and remembers what was put.
+#[derive(Debug, Default)]
+pub struct Objects {
+    put: Mutex<Vec<(String, ObjectMeta, Vec<u8>)>>,
+}
+
+impl Objects {
+    /// Key, what is known of it, and bytes of everything that was put.
+    pub fn put(&self) -> Vec<(String, ObjectMeta, Vec<u8>)> {
+        self.put.lock().expect("no test panicked while it held this").clone()
+    }
+}
 
 #[async_trait]
-impl ObjectStore for Links {
-    async fn put_file(&self, key: &str, _: &Path, _: &ObjectMeta) -> Result<(), ObjectError> {
-        Err(ObjectError::NotFound(key.to_owned()))
+impl ObjectStore for Objects {
+    async fn put_file(&self, key: &str, file: &Path, meta: &ObjectMeta) -> Result<(), ObjectError> {
+        let bytes = std::fs::read(file).map_err(ObjectError::Scratch)?;
+        let mut put = self.put.lock().expect("no test panicked while it held this");
+        put.push((key.to_owned(), meta.clone(), bytes));
+        Ok(())
     }
 
     async fn put_once(&self, key: &str, _: Vec<u8>, _: &ObjectMeta) -> Result<PutOnce, ObjectError> {

@@ -1,8 +1,8 @@
 //! Music as it is delivered: length, loudness, and who can make it.
 
 use messages::artifact::{ArtifactKey, MediaType};
-use messages::refine::{ComposeMusic, RefineWork};
-use messages::spec::MusicStyle;
+use messages::refine::{ComposeMusic, MixFilm, RefineWork};
+use messages::spec::{Mood, MusicStyle, Tempo};
 use runtime::job_error::JobError;
 
 use crate::studio::{Studio, compose, model, object};
@@ -21,6 +21,44 @@ async fn music_is_as_long_as_the_film_and_as_loud_as_it_should_be() {
         assert!((lufs + 14.0).abs() <= 1.0 && peak <= -1.0, "{style:?}: {lufs} LUFS, {peak} dBTP");
         for fact in ["seconds", "bpm", "key", "music_style", "seed", "loudness_lufs", "true_peak_dbtp", "model"] {
             assert!(!made.metadata[fact].is_null(), "{fact}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_style_at_every_tempo_is_on_target_alone_and_under_a_film() {
+    const STYLES: [MusicStyle; 6] = [
+        MusicStyle::Upbeat,
+        MusicStyle::Cinematic,
+        MusicStyle::Corporate,
+        MusicStyle::Calm,
+        MusicStyle::Energetic,
+        MusicStyle::Advertising,
+    ];
+    const MOODS: [Mood; 5] = [Mood::Energetic, Mood::Elegant, Mood::Minimalist, Mood::Emotional, Mood::Informative];
+    let studio = Studio::new();
+    // Every style meets every length, and every tempo does.
+    let lengths = [5.0, 8.5, 20.0];
+    let films = lengths.map(|seconds| studio.film(seconds, None));
+    for (s, music_style) in STYLES.into_iter().enumerate() {
+        for (t, tempo) in [Tempo::Slow, Tempo::Medium, Tempo::Fast].into_iter().enumerate() {
+            let at = (s + t) % lengths.len();
+            let mut order = compose(lengths[at], music_style, (3 * s + t) as u64);
+            (order.audio.tempo, order.audio.mood) = (tempo, MOODS[(3 * s + t) % MOODS.len()]);
+            let audio = order.audio.clone();
+            let music = studio.work(RefineWork::Compose(order)).await.expect("music");
+            let (film, duration_s) = (films[at].clone(), lengths[at]);
+            let mix = MixFilm { film, music: Some(object(&music).clone()), audio, duration_s };
+            let mut heard = vec![music];
+            // Fades and another encoder change little: once a style is enough.
+            if t == s % 3 {
+                heard.push(studio.work(RefineWork::Mix(mix)).await.expect("a mix"));
+            }
+            for made in heard {
+                let (lufs, peak) = studio.meter(&studio.file(&made), None);
+                let what = format!("{:?} of {music_style:?}, {tempo:?}, {duration_s} s", made.key);
+                assert!((lufs + 14.0).abs() <= 1.0 && peak <= -1.0, "{what}: {lufs} LUFS, {peak} dBTP");
+            }
         }
     }
 }

@@ -103,6 +103,16 @@ async fn a_level_that_is_too_high_is_held_below_the_ceiling() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_brought_to_the_target_is_a_failure_that_says_how_far_it_came() {
+    let studio = Studio::new();
+    // A millisecond of full scale has no loudness to bring up.
+    let click = "aevalsrc='0.9*lt(abs(t-2),0.0005)':s=48000:d=5";
+    let error =
+        studio.work(RefineWork::Mix(order(studio.film(5.0, Some(click)), None, 5.0))).await.expect_err("a click");
+    assert!(matches!(&error, JobError::GiveUp { reason } if reason.contains("LUFS")), "{error}");
+}
+
+#[tokio::test]
 async fn music_gives_way_to_the_films_own_sound() {
     let studio = Studio::new();
     let heard = studio

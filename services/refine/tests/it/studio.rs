@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use messages::artifact::{ArtifactKey, Content, Digest, Made, MediaType, ObjectRef};
 use messages::catalogue::{Energy, Model, ModelKind, Price};
 use messages::id::{BranchName, CheckpointId, JobId, UserId, VideoId};
+use messages::import::{ImportMusic, ImportWork};
 use messages::job::{Job, Work};
 use messages::money::Usd;
 use messages::phase::Phase;
@@ -118,6 +119,16 @@ impl Studio {
         self.shelve(&std::fs::read(&file).expect("music"), MediaType::Mp3)
     }
 
+    /// Any file that the media tool makes of an audio source with these arguments, said to be of that type.
+    pub fn media(&self, source: &str, arguments: &str, extension: &str, media_type: MediaType) -> ObjectRef {
+        let file = self.fresh(extension);
+        let name = file.to_str().expect("a plain path");
+        let mut all = vec!["-loglevel", "error", "-f", "lavfi", "-i", source];
+        all.extend(arguments.split_whitespace().chain([name]));
+        self.tool("ffmpeg", &all);
+        self.shelve(&std::fs::read(&file).expect("a file"), media_type)
+    }
+
     /// Puts bytes on the shelf.
     pub fn shelve(&self, bytes: &[u8], media_type: MediaType) -> ObjectRef {
         let sha256 = Digest::of(bytes);
@@ -128,6 +139,15 @@ impl Studio {
 
     /// Does a job.
     pub async fn work(&self, work: RefineWork) -> Result<Made, JobError> {
+        self.run(Work::Refine(Box::new(work))).await
+    }
+
+    /// Brings uploaded music into its place.
+    pub async fn import(&self, upload: ObjectRef, duration_s: f64) -> Result<Made, JobError> {
+        self.run(Work::Import(Box::new(ImportWork::Music(ImportMusic { upload, duration_s })))).await
+    }
+
+    async fn run(&self, work: Work) -> Result<Made, JobError> {
         let scratch = tempfile::tempdir().expect("a folder");
         let task = Task::new(job(work), scratch.path().to_owned(), self.shelf.clone(), Default::default());
         let mut outcome = refine::handler(MediaTool::default()).handle(&task).await?;
@@ -249,13 +269,16 @@ pub fn model(provider: &str) -> Model {
     }
 }
 
-fn job(work: RefineWork) -> Job {
+fn job(work: Work) -> Job {
     let video: VideoId = "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("valid");
     let checkpoint = CheckpointId::derived(video, &BranchName::main(), Phase::Refine, 1);
     let artifact = match &work {
-        RefineWork::Compose(_) => ArtifactKey::Background,
-        RefineWork::Mix(_) => ArtifactKey::Final,
-        RefineWork::Thumbnail(_) => ArtifactKey::Thumbnail,
+        Work::Refine(work) => match work.as_ref() {
+            RefineWork::Compose(_) => ArtifactKey::Background,
+            RefineWork::Mix(_) => ArtifactKey::Final,
+            RefineWork::Thumbnail(_) => ArtifactKey::Thumbnail,
+        },
+        _ => ArtifactKey::Background,
     };
     Job {
         id: JobId { checkpoint, artifact, version: 1 },
@@ -268,6 +291,6 @@ fn job(work: RefineWork) -> Job {
         deadline_s: 600,
         price: Usd::ZERO,
         trace: None,
-        work: Work::Refine(Box::new(work)),
+        work,
     }
 }

@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::sample;
 
+mod imports;
+
 /// Keeps objects in memory.
 #[derive(Debug, Default)]
 struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
@@ -44,8 +46,10 @@ impl ObjectStore for Memory {
         Ok(self.objects().get(key).cloned())
     }
 
-    async fn get_file(&self, key: &str, _file: &Path) -> Result<Digest, ObjectError> {
-        Err(ObjectError::NotFound(key.to_owned()))
+    async fn get_file(&self, key: &str, file: &Path) -> Result<Digest, ObjectError> {
+        let bytes = self.get(key).await?.ok_or_else(|| ObjectError::NotFound(key.to_owned()))?;
+        tokio::fs::write(file, &bytes).await.map_err(ObjectError::Scratch)?;
+        Ok(Digest::of(&bytes))
     }
 
     async fn link(&self, key: &str, _lifetime: Duration) -> Result<String, ObjectError> {
@@ -61,11 +65,11 @@ impl ObjectStore for Memory {
     }
 }
 
-fn job(work: DrawBeat) -> Job {
+fn job(beat_index: u32, work: Work) -> Job {
     let video: VideoId = "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("a video id");
     let checkpoint = CheckpointId::derived(video, &BranchName::main(), Phase::Storyboard, 1);
     Job {
-        id: JobId { checkpoint, artifact: ArtifactKey::Beat(work.beat_index), version: 2 },
+        id: JobId { checkpoint, artifact: ArtifactKey::Beat(beat_index), version: 2 },
         attempt: 1,
         send: 1,
         user: UserId::local(),
@@ -75,7 +79,7 @@ fn job(work: DrawBeat) -> Job {
         deadline_s: 60,
         price: Usd::ZERO,
         trace: None,
-        work: Work::Draw(Box::new(work)),
+        work,
     }
 }
 
@@ -83,7 +87,8 @@ fn job(work: DrawBeat) -> Job {
 async fn run(work: DrawBeat, cancelled: CancellationToken) -> (Result<Outcome, JobError>, Arc<Memory>) {
     let folder = tempfile::tempdir().expect("a folder");
     let objects = Arc::new(Memory::default());
-    let task = Task::new(job(work), folder.path().to_owned(), objects.clone(), cancelled);
+    let job = job(work.beat_index, Work::Draw(Box::new(work)));
+    let task = Task::new(job, folder.path().to_owned(), objects.clone(), cancelled);
     (StoryboardHandler.handle(&task).await, objects)
 }
 
