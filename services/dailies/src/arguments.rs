@@ -189,6 +189,19 @@ pub struct Store {
 pub enum Bench {
     /// Make one film by the cluster and by plain calls in turns, compare the times, and measure each service's memory.
     Media(BenchMedia),
+    /// Fork a checkpoint that knows two hundred artifacts, and see that nothing is copied.
+    Fork(BenchFork),
+}
+
+/// `dailies bench fork`
+#[derive(Debug, Args)]
+pub struct BenchFork {
+    /// How often it is forked.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub forks: u32,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `dailies bench media`

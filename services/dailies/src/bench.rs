@@ -9,8 +9,10 @@
 
 pub mod direct;
 pub mod film;
+pub mod fork;
 pub mod machine;
 pub mod memory;
+pub mod noop;
 pub mod orchestrated;
 pub mod plain_folder;
 pub mod report;

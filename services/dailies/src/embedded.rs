@@ -144,12 +144,23 @@ impl Embedded {
         ports: Ports,
         slots: NonZeroUsize,
     ) -> Result<Self, EmbeddedError> {
+        // What a person can put right is found out first.
+        let media = media_tool(settings).await?;
+        Self::start_with_handlers(folder, settings, ports, slots, handlers(media)).await
+    }
+
+    /// The same with other workers than those that make films.
+    pub async fn start_with_handlers(
+        folder: &DataFolder,
+        settings: &Settings,
+        ports: Ports,
+        slots: NonZeroUsize,
+        handlers: [(Service, Arc<dyn Handler>); 4],
+    ) -> Result<Self, EmbeddedError> {
         if !ports.gateway.ip().is_loopback() {
             return Err(EmbeddedError::NotLoopback(ports.gateway));
         }
         let lock = folder.lock()?;
-        // What a person can put right is found out first.
-        let media = media_tool(settings).await?;
         let gateway = listen(ports.gateway).await?;
         let url = format!("http://{}", gateway.local_addr().unwrap_or(ports.gateway));
 
@@ -169,7 +180,7 @@ impl Embedded {
         let objects: Arc<dyn ObjectStore> = Arc::new(objects);
         let running = coordinator::run(own, bus.clone(), Arc::clone(&objects), coordinator.shutdown.clone());
         coordinator.spawn("the coordinator", running);
-        let services = start_services(settings, handlers(media), slots, gateway, &bus, objects)?;
+        let services = start_services(settings, handlers, slots, gateway, &bus, objects)?;
 
         let address = Address { url, nats, pid: std::process::id() };
         let mut cluster = Self { address, bus: bus.clone(), services, coordinator, ground, lock };

@@ -174,7 +174,7 @@ impl History {
                 _ => ("approve", json!({"checkpoint_id": id})),
             },
         };
-        let rules = self.rules(id);
+        let rules = self.rules(verb, id);
         let answer = self.stage.ask(verb, body.clone());
         self.compare_with_the_list(&rules, verb, &body, &answer);
         if let Err(refusal) = answer {
@@ -183,14 +183,13 @@ impl History {
     }
 
     /// What the lists of a checkpoint and of its video's branches say now; nothing about what is not there.
-    fn rules(&self, id: CheckpointId) -> Vec<Allowed> {
+    fn rules(&self, verb: &str, id: CheckpointId) -> Vec<Allowed> {
         let video = self.stage.video();
-        if video.deleted.is_some() {
-            return Vec::new();
+        match verb {
+            _ if video.deleted.is_some() => Vec::new(),
+            "retry" | "cancel" => video.branches.keys().flat_map(|branch| video.allowed_on(branch)).collect(),
+            _ => video.allowed_at(id),
         }
-        let checkpoint = video.checkpoint_view(id, false).map(|view| view.allowed).unwrap_or_default();
-        let branches = video.branch_views().into_iter().flat_map(|view| view.allowed);
-        checkpoint.into_iter().chain(branches).collect()
     }
 
     /// One rule for lists and commands (W53): what a list forbids is refused, and what it allows is done wherever the

@@ -240,10 +240,7 @@ impl Video {
             error: self.error(branch),
             spent_usd: own + shared_usd,
             shared_usd,
-            allowed: vec![
-                allowed("retry", self.retryable(Some(name.as_str())).map(drop)),
-                allowed("cancel", self.cancellable(Some(name.as_str())).map(drop)),
-            ],
+            allowed: self.allowed_on(name),
         }
     }
 
@@ -274,8 +271,16 @@ impl Video {
         pending && self.way_of(&plain_approval(id)).is_ok()
     }
 
+    /// What may be done on a branch now, and why not.
+    pub(super) fn allowed_on(&self, branch: &BranchName) -> Vec<Allowed> {
+        vec![
+            allowed("retry", self.retryable(Some(branch.as_str())).map(drop)),
+            allowed("cancel", self.cancellable(Some(branch.as_str())).map(drop)),
+        ]
+    }
+
     /// What may be done at a checkpoint now, and why not.
-    fn allowed_at(&self, id: CheckpointId) -> Vec<Allowed> {
+    pub(super) fn allowed_at(&self, id: CheckpointId) -> Vec<Allowed> {
         let Some(checkpoint) = self.checkpoints.get(&id) else { return Vec::new() };
         let changeable = self.place_of_change(id).map(drop);
         vec![
