@@ -66,9 +66,16 @@ impl<'a> Desk<'a> {
     }
 
     pub async fn shown(&self) -> Value {
-        let (status, shown) = self.system.get(self.path("").trim_end_matches('/')).await;
-        assert_eq!(status, 200, "{shown}");
-        shown
+        until(&format!("{} is shown", self.checkpoint), SOON, async || {
+            let (status, shown) = self.system.get(self.path("").trim_end_matches('/')).await;
+            // A busy machine may say to ask again.
+            if status == 503 {
+                return None;
+            }
+            assert_eq!(status, 200, "{shown}");
+            Some(shown)
+        })
+        .await
     }
 
     pub async fn spec(&self) -> Value {

@@ -275,6 +275,10 @@ impl System {
     pub async fn wait_for_branch(&self, video: &str, name: &str, state: &str) -> Value {
         until(&format!("`{name}` of {video} becomes {state}"), FILM, async || {
             let (code, branches) = self.get(&format!("/api/video/{video}/branches")).await;
+            // A busy machine may say to ask again.
+            if code == 503 {
+                return None;
+            }
             assert_eq!(code, 200, "{branches}");
             let branch = branches.as_array()?.iter().find(|branch| branch["branch_name"] == name)?;
             if branch["state"] == state {
