@@ -131,7 +131,7 @@ pub struct Checkpoint {
     /// What approving it will cost, dollars.
     pub estimate_next_usd: f64,
     /// What making each of its own artifacts again costs, dollars.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub remake_usd: BTreeMap<String, f64>,
     /// The selection: its own artifacts and the inherited ones.
     pub artifacts: BTreeMap<String, Artifact>,
