@@ -134,7 +134,7 @@ async fn a_photograph_is_turned_upright_and_keeps_none_of_the_cameras_notes() {
     assert!(is_near(*picture.get_pixel(160, 20), RED) && is_near(*picture.get_pixel(160, 160), BLUE));
     assert_eq!(metadata["source_size"], "640x360");
     let chunks: Vec<_> = png_chunks(&png).collect();
-    assert!(chunks.iter().all(|name| [b"IHDR", b"IDAT", b"IEND"].contains(&name)), "{chunks:?}");
+    assert!(chunks.iter().all(|name| [b"IHDR", b"IDAT", b"IEND"].contains(name)), "{chunks:?}");
     assert!(!png.windows(6).any(|window| window == b"SECRET"));
 }
 
