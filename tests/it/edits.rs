@@ -376,9 +376,14 @@ async fn every_button_may_be_clicked_twice_also_after_an_edit() {
         let answers = join_all((0..3).map(|_| click())).await;
         assert_eq!(answers[0].0, 200, "{path}: {}", answers[0].1);
         assert!(answers.iter().all(|again| *again == answers[0]), "{path}: {answers:?}");
-        let events = system.history(&desk.video).await.len();
+        // Jobs of the phase that was sent back go on meanwhile: only what this click caused counts.
+        let caused = async || {
+            let events = system.history(&desk.video).await;
+            events.iter().filter(|event| event["command_id"] == format!("click-{n}")).count()
+        };
+        let events = caused().await;
         assert_eq!(click().await, answers[0], "{path}: the first answer, also later");
-        assert_eq!(system.history(&desk.video).await.len(), events, "{path}: and nothing happens");
+        assert_eq!(caused().await, events, "{path}: and nothing happens");
     }
     let events = system.history(&desk.video).await;
     let count = |name: &str| events.iter().filter(|event| event["type"] == name).count();
@@ -548,7 +553,7 @@ async fn w18_w28_a_picture_made_again_is_what_the_film_is_made_of() {
     assert_eq!(mix.send(Method::PATCH, "audio", &quiet).await.0, 200);
     let mixed = mix.settled().await;
     let versions = ["final", "background", "spec"].map(|key| version(&mixed, key));
-    assert_eq!(versions, [json!(2), json!(1), json!(1)], "{mixed}");
+    assert_eq!(versions, [json!(2), json!(1), json!(2)], "{mixed}");
     assert_eq!(mixed["artifacts"]["spec"]["metadata"]["spec"]["audio"]["music_gain_db"], -12.0);
     assert_refused(mix.edit(&json!({ "style": { "lighting": "x" } })).await, 409, "wrong_phase", "too late for light");
     let (status, _) = mix.approve(json!({ "branch": "same" })).await;

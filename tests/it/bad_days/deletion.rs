@@ -56,11 +56,18 @@ async fn assert_stays_gone(system: &System, video: &str, deleted: &Value) {
     assert_eq!(list["videos"], json!([]));
     let mut again = smallest_film();
     again["video_id"] = json!(video);
-    let (status, refusal) = system.post("/api/generate", &again).await;
+    let create = || async { system.post("/api/generate", &again).await };
+    let (status, refusal) = decided(create).await;
     assert_eq!((status, text(&refusal["code"])), (409, "video_deleted"), "{refusal}");
-    let (status, repeat) = answer(system.request(Method::DELETE, &format!("/api/video/{video}"))).await;
+    let delete = || answer(system.request(Method::DELETE, &format!("/api/video/{video}")));
+    let (status, repeat) = decided(delete).await;
     assert_eq!((status, &repeat), (202, deleted), "a repeat gets the first answer");
     assert_eq!(told_last(system, video).await, "video_deleted");
+}
+
+/// Asks until somebody decides: the leases of a coordinator that was killed run out after some seconds.
+async fn decided<A: Future<Output = (u16, Value)>>(ask: impl Fn() -> A) -> (u16, Value) {
+    until("a coordinator decides", SOON, async || Some(ask().await).filter(|(_, body)| body["status"] != "stored")).await
 }
 
 /// The last numbered event that was ever published about a video.
