@@ -59,7 +59,7 @@ fn checkpoint() -> query::CheckpointView {
         pinned: false,
         warnings: vec!["the first beat is not of the opening group".into()],
         estimate_next_usd: Usd::from_micros(760_000),
-        remake_usd: Default::default(),
+        remake_usd: BTreeMap::from([("beat_0".to_owned(), Usd::from_micros(25_000))]),
         artifacts: BTreeMap::from([("beat_0".to_owned(), artifact())]),
         versions: BTreeMap::from([("beat_0".to_owned(), vec![artifact(), artifact()])]),
         stale: vec![ArtifactKey::Chunk(1)],
