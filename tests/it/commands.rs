@@ -310,9 +310,7 @@ async fn deleting_at_a_terminal_needs_a_yes() {
     command.arg("--data").arg(system.data()).args(["delete", &video]);
     for (typed, succeeds) in [("", false), ("n", false), ("y", true)] {
         let Some(mut terminal) = Terminal::start(&command, "deleting_at_a_terminal_needs_a_yes") else { return };
-        terminal
-            .read_to("Delete “Scarf” with everything that was made for it ($0.00 spent)? [y]es or [n]o? ", SOON)
-            .await;
+        terminal.read_to("with everything that was made for it ($0.00 spent)? [y]es or [n]o? ", SOON).await;
         terminal.type_line(typed);
         let (status, rest) = terminal.end(SOON).await;
         assert_eq!(status.success(), succeeds, "{rest}");
