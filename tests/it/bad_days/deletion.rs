@@ -67,7 +67,8 @@ async fn assert_stays_gone(system: &System, video: &str, deleted: &Value) {
 
 /// Asks until somebody decides: the leases of a coordinator that was killed run out after some seconds.
 async fn decided<A: Future<Output = (u16, Value)>>(ask: impl Fn() -> A) -> (u16, Value) {
-    until("a coordinator decides", SOON, async || Some(ask().await).filter(|(_, body)| body["status"] != "stored")).await
+    until("a coordinator decides", SOON, async || Some(ask().await).filter(|(_, body)| body["status"] != "stored"))
+        .await
 }
 
 /// The last numbered event that was ever published about a video.

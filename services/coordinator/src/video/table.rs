@@ -37,7 +37,7 @@ fn id(answer: &Value) -> CheckpointId {
     serde_json::from_value(answer["checkpoint_id"].clone()).expect("an answer names a checkpoint")
 }
 
-fn state<'a>(stage: &'a Stage, checkpoint: CheckpointId) -> &'a CheckpointState {
+fn state(stage: &Stage, checkpoint: CheckpointId) -> &CheckpointState {
     &stage.video().checkpoints[&checkpoint].state
 }
 
