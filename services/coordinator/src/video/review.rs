@@ -1,7 +1,7 @@
 //! What people do at checkpoints: go on, another way, back, or not at all.
 
 use messages::artifact::{Artifact, ArtifactKey, Content, Digest};
-use messages::catalogue::ModelKind;
+use messages::catalogue::{Catalogue, ModelKind};
 use messages::checkpoint::{Abandon, Approve, Edit, Fork, Pin, Regenerate, Reject, Select, Take};
 use messages::command::{Code, Rejection, Via};
 use messages::event::{Event, Overrides};
@@ -10,7 +10,7 @@ use messages::import::{Import, UploadKind};
 use messages::money::Usd;
 use messages::phase::Phase;
 use messages::query::{answer, artifact_link};
-use messages::spec::Spec;
+use messages::spec::{Beat, Spec};
 use messages::violation::Violation;
 use serde_json::{Map, Value};
 
@@ -290,7 +290,7 @@ impl Draft {
         let Some(before) = self.video.spec(edit.checkpoint_id).cloned() else {
             return Err(Rejection::new(Code::WrongPhase, "there is no spec here"));
         };
-        let after = patched(&before, &edit.patch)?;
+        let after = patched(&before, &edit.patch, &self.video.catalogue)?;
         may_change(phase, &before, &after)?;
         let violations = after.violations(&self.video.catalogue, None);
         if !violations.is_empty() {
@@ -677,7 +677,7 @@ fn branch_name(name: &str) -> Result<BranchName, Rejection> {
 }
 
 /// A spec with a JSON Merge Patch (RFC 7396) applied and its derived fields computed again.
-fn patched(spec: &Spec, patch: &Map<String, Value>) -> Result<Spec, Rejection> {
+fn patched(spec: &Spec, patch: &Map<String, Value>, catalogue: &Catalogue) -> Result<Spec, Rejection> {
     let derived = ["duration", "resolution", "reasoning", "fps"];
     let by_hand: Vec<_> = derived
         .into_iter()
@@ -692,10 +692,26 @@ fn patched(spec: &Spec, patch: &Map<String, Value>) -> Result<Spec, Rejection> {
     }
     let mut value = json(spec);
     merge(&mut value, &Value::Object(patch.clone()));
+    complete_beats(&mut value, catalogue);
     let bytes = serde_json::to_vec(&value).unwrap_or_default();
     let mut spec: Spec = messages::command::read(&bytes)?;
     spec.derive();
     Ok(spec)
+}
+
+/// A beat that is written down as little more than its id and scene is for the rest as the library has it.
+fn complete_beats(spec: &mut Value, catalogue: &Catalogue) {
+    for beat in spec.get_mut("beats").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(fields) = beat.as_object_mut() else { continue };
+        let named = fields.get("beat_id").and_then(Value::as_str).and_then(|id| catalogue.beat(id));
+        // One that is not in the library is refused for that, and not for what only the library knows.
+        let Some(known) = named.or_else(|| catalogue.beats.first()) else { continue };
+        if let Value::Object(usual) = json(&Beat::from_library(known, String::new())) {
+            for (name, value) in usual.into_iter().filter(|(name, _)| name != "prompt" && name != "beat_id") {
+                fields.entry(name).or_insert(value);
+            }
+        }
+    }
 }
 
 /// RFC 7396: objects merge, null removes, everything else replaces.

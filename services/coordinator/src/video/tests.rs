@@ -312,6 +312,20 @@ fn w29_an_edit_that_breaks_rules_is_refused_with_all_of_them_and_changes_nothing
 }
 
 #[test]
+fn a_beat_of_the_library_needs_only_its_id_and_its_scene() {
+    let (mut stage, plan) = Stage::at(Phase::Planning, json!({}));
+    let beats = json!([{"beat_id": "hero_shot", "prompt": "a watch"}, {"beat_id": "brand_moment", "prompt": "a logo"}]);
+    stage.ask("edit", json!({"checkpoint_id": plan, "patch": {"beats": beats}})).expect("the library has the rest");
+    let spec = stage.video().spec(plan).expect("a spec");
+    assert_eq!((spec.duration, spec.beats[1].start, spec.beats[1].duration), (15, 5, 10));
+    assert_eq!(spec.beats[1].camera_movement, "crane_up");
+    let beats = json!([{"beat_id": "nope", "prompt": "?"}, {"beat_id": "hero_shot", "prompt": "?", "duration": 7}]);
+    let refusal = stage.ask("edit", json!({"checkpoint_id": plan, "patch": {"beats": beats}})).expect_err("two faults");
+    let fields: Vec<_> = refusal.errors.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!(fields, ["beats[0].beat_id", "beats[1].duration"], "{refusal}");
+}
+
+#[test]
 fn at_the_storyboard_only_prompts_transitions_and_sound_of_the_spec_may_change() {
     let (mut stage, board) = Stage::at(Phase::Storyboard, json!({"duration": 15}));
     let wrong = json!({"checkpoint_id": board, "patch": {"style": {"lighting": "neon"}}});
