@@ -41,7 +41,8 @@ async fn a_failing_ffmpeg_is_quoted_and_a_retry_finishes() {
 
 /// Waits until the video has failed, and gives where it stands.
 pub async fn failed(system: &System, video: &str) -> Value {
-    until("the video fails", FILM, async || {
+    // A job that fails in passing is tried again after 2, 8, 30 and 60 s before its phase gives up.
+    until("the video fails", 2 * FILM, async || {
         let status = system.status(video).await;
         assert_ne!(status["status"], "complete", "{status}");
         (status["status"] == "failed").then_some(status)
