@@ -57,6 +57,19 @@ pub struct Model {
     /// Whether its clips have sound of their own, so that no music is laid under them by default.
     #[serde(default)]
     pub own_sound: bool,
+    /// Whether a clip can go on from the last frame of another. Where it cannot, all chunks of a beat start from the beat's
+    /// picture, and none waits for its neighbour. Video models only.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub continues: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_yes(continues: &bool) -> bool {
+    *continues
 }
 
 /// What a model makes.

@@ -28,8 +28,9 @@ pub struct PlannedChunk {
 
 /// The chunks of a film for a model whose clips last `clip_s`; none means any length.
 ///
-/// A beat of D seconds has ceil(D / L) chunks; the last is trimmed so that the beat lasts D.
-pub fn plan(spec: &Spec, clip_s: Option<f64>) -> Vec<PlannedChunk> {
+/// A beat of D seconds has ceil(D / L) chunks; the last is trimmed so that the beat lasts D. Each but the first starts from
+/// its neighbour's last frame, unless the model cannot go on from one: then there is nothing to wait for.
+pub fn plan(spec: &Spec, clip_s: Option<f64>, continues: bool) -> Vec<PlannedChunk> {
     let mut chunks = Vec::new();
     for (beat_index, beat) in (0u32..).zip(&spec.beats) {
         let beat_s = f64::from(beat.duration);
@@ -44,7 +45,7 @@ pub fn plan(spec: &Spec, clip_s: Option<f64>) -> Vec<PlannedChunk> {
                 start_s: f64::from(beat.start) + offset,
                 duration_s,
                 offset_in_beat_s: offset,
-                chained: offset > 0.0,
+                chained: continues && offset > 0.0,
             });
             offset += duration_s;
         }

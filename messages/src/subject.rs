@@ -107,6 +107,11 @@ pub fn event(user: &UserId, video: &str, name: &str) -> String {
     format!("video.{user}.{video}.event.{name}")
 }
 
+/// One kind of event of everybody's videos.
+pub fn event_filter(name: &str) -> String {
+    format!("video.*.*.event.{name}")
+}
+
 /// `video.{user}.{video}.progress.{job}`
 pub fn progress(user: &UserId, video: VideoId, job: JobId) -> String {
     format!("video.{user}.{video}.progress.{job}")

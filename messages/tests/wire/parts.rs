@@ -102,6 +102,7 @@ pub fn model() -> Model {
         size: Some("1280x720".into()),
         start_image_parameter: Some("first_frame_image".into()),
         own_sound: false,
+        continues: true,
     }
 }
 
@@ -117,6 +118,7 @@ pub fn free_model(name: &str, kind: ModelKind) -> Model {
         size: None,
         start_image_parameter: None,
         own_sound: false,
+        continues: true,
     }
 }
 

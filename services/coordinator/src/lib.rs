@@ -73,11 +73,11 @@ pub enum Error {
     Database(String),
 }
 
-/// Opens the database that the settings name.
-pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, Error> {
-    match settings.database.strip_prefix("sqlite:") {
+/// Opens the database of a URL.
+pub async fn open_store_at(url: &str) -> Result<Arc<dyn Store>, Error> {
+    match url.strip_prefix("sqlite:") {
         Some(file) if !file.is_empty() => Ok(Arc::new(SqliteStore::open(Path::new(file)).await?)),
-        Some(_) | None => Err(Error::Database(settings.database.clone())),
+        Some(_) | None => Err(Error::Database(url.to_owned())),
     }
 }
 
@@ -89,7 +89,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let setup = Setup { catalogue: Arc::new(settings.catalogue()?), providers: vec!["local".to_owned()] };
-    let store = open_store(&settings).await?;
+    let store = open_store_at(&settings.database).await?;
     bus.ensure_streams_patiently(&shutdown).await?;
 
     let nats = Arc::new(NatsWire::new(bus.clone()));

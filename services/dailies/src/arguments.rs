@@ -191,6 +191,60 @@ pub enum Bench {
     Media(BenchMedia),
     /// Fork a checkpoint that knows two hundred artifacts, and see that nothing is copied.
     Fork(BenchFork),
+    /// Make many videos with workers that return at once: throughput, latency, memory at rest, and the way back after a crash.
+    Orchestration(BenchOrchestration),
+    /// A cluster whose workers return at once, which the benchmark starts and kills.
+    #[command(hide = true)]
+    Serve(BenchServe),
+}
+
+/// `dailies bench orchestration`
+#[derive(Debug, Args)]
+pub struct BenchOrchestration {
+    /// How many videos are made for each figure of throughput.
+    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub videos: u32,
+    /// How many of them are under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub in_flight: u32,
+    /// How many videos are made one at a time for the figures of latency.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub one_at_a_time: u32,
+    /// How many videos rest while memory is measured; each number after the one before.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [10_000, 100_000])]
+    pub paused: Vec<u32>,
+    /// A PostgreSQL database to measure too; everything in it is the benchmark's.
+    #[arg(long, value_name = "URL", env = "DAILIES_BENCH_DATABASE", hide_env_values = true)]
+    pub postgres: Option<String>,
+    /// Jobs of each service at a time.
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub slots: NonZeroUsize,
+    /// Measure only what this word is part of: raw, throughput, latency, paused.
+    #[arg(long, value_name = "WORD")]
+    pub only: Option<String>,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dailies bench serve`
+#[derive(Debug, Args)]
+pub struct BenchServe {
+    /// The port of NATS.
+    #[arg(long)]
+    pub nats_port: u16,
+    /// Jobs of each service at a time.
+    #[arg(long)]
+    pub slots: NonZeroUsize,
+    /// Where the journal is, if not in the data folder.
+    #[arg(long, env = "DAILIES_BENCH_SERVE_DATABASE", hide_env_values = true)]
+    pub database: Option<String>,
+    /// Whether every write of NATS waits for the disk.
+    #[arg(long)]
+    pub nats_sync_always: bool,
+    /// Whether each job's reception is told.
+    #[arg(long)]
+    pub tell: bool,
 }
 
 /// `dailies bench fork`

@@ -14,8 +14,10 @@ pub mod machine;
 pub mod memory;
 pub mod noop;
 pub mod orchestrated;
+pub mod orchestration;
 pub mod plain_folder;
 pub mod report;
+pub mod serve;
 
 use messages::id::VideoId;
 use messages::video::{AutoContinue, CreateVideo};
@@ -62,6 +64,9 @@ pub enum BenchError {
     /// A scratch file.
     #[error("a scratch folder cannot be used")]
     Scratch(#[from] std::io::Error),
+    /// A part measured on its own.
+    #[error("a part cannot be measured on its own: {0}")]
+    Part(String),
     /// A film that was not made.
     #[error("no film was made by {by}: {reason}")]
     NoFilm {

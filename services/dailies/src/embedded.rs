@@ -47,6 +47,18 @@ pub struct Ports {
     pub nats: u16,
 }
 
+/// What a cluster in one process is made of, where that is not what `up` takes.
+pub struct Parts {
+    /// Jobs at a time for each worker.
+    pub slots: NonZeroUsize,
+    /// Who does the work of each service.
+    pub handlers: [(Service, Arc<dyn Handler>); 4],
+    /// Where the journal is; none means SQLite in the data folder.
+    pub database: Option<String>,
+    /// Whether every write of NATS waits for the disk.
+    pub nats_sync_always: bool,
+}
+
 /// A cluster that runs in this process.
 pub struct Embedded {
     address: Address,
@@ -157,6 +169,17 @@ impl Embedded {
         slots: NonZeroUsize,
         handlers: [(Service, Arc<dyn Handler>); 4],
     ) -> Result<Self, EmbeddedError> {
+        let parts = Parts { slots, handlers, database: None, nats_sync_always: false };
+        Self::start_of(folder, settings, ports, parts).await
+    }
+
+    /// The same of these parts.
+    pub async fn start_of(
+        folder: &DataFolder,
+        settings: &Settings,
+        ports: Ports,
+        parts: Parts,
+    ) -> Result<Self, EmbeddedError> {
         if !ports.gateway.ip().is_loopback() {
             return Err(EmbeddedError::NotLoopback(ports.gateway));
         }
@@ -166,7 +189,7 @@ impl Embedded {
 
         let mut ground = Part::default();
         let objects = start_objects(folder, settings, &mut ground).await?;
-        let nats = start_nats(folder, settings, ports.nats, &mut ground).await?;
+        let nats = start_nats(folder, settings, ports.nats, parts.nats_sync_always, &mut ground).await?;
         let limits: NatsSettings = settings.section("nats")?;
         let ours =
             NatsSettings { replicas: limits.replicas, storage_mib: limits.storage_mib, ..NatsSettings::for_url(&nats) };
@@ -176,11 +199,12 @@ impl Embedded {
 
         let mut coordinator = Part::default();
         let mut own: coordinator::config::Settings = settings.section("coordinator")?;
-        own.database = format!("sqlite:{}", folder.join("dailies.sqlite").display());
+        let in_the_folder = || format!("sqlite:{}", folder.join("dailies.sqlite").display());
+        own.database = parts.database.unwrap_or_else(in_the_folder);
         let objects: Arc<dyn ObjectStore> = Arc::new(objects);
         let running = coordinator::run(own, bus.clone(), Arc::clone(&objects), coordinator.shutdown.clone());
         coordinator.spawn("the coordinator", running);
-        let services = start_services(settings, handlers, slots, gateway, &bus, objects)?;
+        let services = start_services(settings, parts.handlers, parts.slots, gateway, &bus, objects)?;
 
         let address = Address { url, nats, pid: std::process::id() };
         let mut cluster = Self { address, bus: bus.clone(), services, coordinator, ground, lock };
@@ -367,6 +391,7 @@ async fn start_nats(
     folder: &DataFolder,
     settings: &Settings,
     port: u16,
+    sync_always: bool,
     ground: &mut Part,
 ) -> Result<String, EmbeddedError> {
     let nats: NatsSettings = settings.section("nats")?;
@@ -375,6 +400,7 @@ async fn start_nats(
         folder: folder.join("nats"),
         port: Some(port).filter(|port| *port != 0),
         storage_mib: nats.storage_mib,
+        sync_always,
     };
     let server = NatsServer::start(&server).await?;
     let url = server.url();

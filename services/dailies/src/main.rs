@@ -68,6 +68,16 @@ async fn run(arguments: Arguments, shutdown: CancellationToken) -> Result<bool, 
             log_to_file(&folder, &settings)?;
             bench::fork::run(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))
         }
+        Command::Bench(Bench::Orchestration(arguments)) => {
+            let folder = open(&reach.data)?;
+            log_to_file(&folder, &settings)?;
+            bench::orchestration::run(&arguments, &folder, &shutdown).await.map_err(|error| sentence(&error))
+        }
+        Command::Bench(Bench::Serve(arguments)) => {
+            let folder = open(&reach.data)?;
+            log_to_file(&folder, &settings)?;
+            bench::serve::run(&arguments, &folder, settings, &shutdown).await.map_err(|error| sentence(&error))
+        }
         request => {
             let quiet = LogSettings { level: "error".to_owned(), format: LogFormat::Human };
             runtime::telemetry::init(&quiet).map_err(|error| sentence(&error))?;

@@ -43,6 +43,8 @@ pub struct NatsServerSettings {
     pub port: Option<u16>,
     /// How much disk its streams may reserve, in MiB.
     pub storage_mib: u32,
+    /// Whether every write waits for the disk. No promise rests on it: benchmarks show what it would cost.
+    pub sync_always: bool,
 }
 
 /// Why there is no server.
@@ -111,8 +113,15 @@ pub struct NatsServer {
     program: PathBuf,
     files: Files,
     port: u16,
-    storage_mib: u32,
+    limits: Limits,
     child: Held,
+}
+
+/// How a server keeps its streams.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    storage_mib: u32,
+    sync_always: bool,
 }
 
 impl NatsServer {
@@ -125,8 +134,9 @@ impl NatsServer {
             Some(port) => free(port).await?,
             None => free(0).await?,
         };
-        let child = launch(&program, &files, port, settings.storage_mib).await?;
-        Ok(Self { program, files, port, storage_mib: settings.storage_mib, child })
+        let limits = Limits { storage_mib: settings.storage_mib, sync_always: settings.sync_always };
+        let child = launch(&program, &files, port, limits).await?;
+        Ok(Self { program, files, port, limits, child })
     }
 
     /// Where it listens.
@@ -172,7 +182,7 @@ impl NatsServer {
                     () = shutdown.cancelled() => return Ok(()),
                 }
                 // Not cut short by a stop: a server half started could only be killed, and nobody would wait for its end.
-                match launch(&self.program, &self.files, self.port, self.storage_mib).await {
+                match launch(&self.program, &self.files, self.port, self.limits).await {
                     Ok(child) => break child,
                     Err(error) if failures < HOPELESS => {
                         tracing::error!(error = %error, "nats-server could not be started again");
@@ -207,8 +217,8 @@ impl Files {
         })
     }
 
-    /// The server's settings. Its sync setting stays the default: no promise rests on it.
-    fn write(&self, name: &str, port: u16, storage_mib: u32) -> Result<(), NatsServerError> {
+    /// The server's settings.
+    fn write(&self, name: &str, port: u16, limits: Limits) -> Result<(), NatsServerError> {
         let quoted = |path: &Path| {
             let text = path.display().to_string();
             format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
@@ -222,13 +232,14 @@ impl Files {
              log_file: {log}\n\
              logfile_size_limit: 10MB\n\
              logfile_max_num: 3\n\
-             jetstream {{\n  store_dir: {store}\n  max_file_store: {max_file_store}MB\n  max_memory_store: 64MB\n}}\n",
+             jetstream {{\n  store_dir: {store}\n  max_file_store: {max_file_store}MB\n  max_memory_store: 64MB\n{sync}}}\n",
             host = Ipv4Addr::LOCALHOST,
             pid = quoted(&self.pid),
             log = quoted(&self.log),
             store = quoted(&self.store),
             // Some more than our streams reserve, for what others may try out on it.
-            max_file_store = u64::from(storage_mib) * 5 / 4 + 64,
+            max_file_store = u64::from(limits.storage_mib) * 5 / 4 + 64,
+            sync = if limits.sync_always { "  sync_interval: always\n" } else { "" },
         );
         std::fs::write(&self.config, text)
             .map_err(|source| NatsServerError::Folder { path: self.config.clone(), source })
@@ -287,9 +298,9 @@ impl Held {
 }
 
 /// Starts a server and waits until it is the one that answers on the port.
-async fn launch(program: &Path, files: &Files, port: u16, storage_mib: u32) -> Result<Held, NatsServerError> {
+async fn launch(program: &Path, files: &Files, port: u16, limits: Limits) -> Result<Held, NatsServerError> {
     let name = format!("dailies-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
-    files.write(&name, port, storage_mib)?;
+    files.write(&name, port, limits)?;
     let mut child = Held::start(program, files)
         .await
         .map_err(|error| NatsServerError::Unusable { program: program.to_path_buf(), reason: error.to_string() })?;
@@ -360,7 +371,7 @@ mod tests {
     use super::*;
 
     fn settings(folder: &Path) -> NatsServerSettings {
-        NatsServerSettings { program: None, folder: folder.to_path_buf(), port: None, storage_mib: 64 }
+        NatsServerSettings { program: None, folder: folder.to_path_buf(), port: None, storage_mib: 64, sync_always: false }
     }
 
     async fn until_dead(pid: u32) {

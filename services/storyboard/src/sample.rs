@@ -40,6 +40,7 @@ pub fn beat() -> DrawBeat {
             size: None,
             start_image_parameter: None,
             own_sound: false,
+            continues: true,
         },
     }
 }

@@ -246,6 +246,7 @@ pub fn model(provider: &str) -> Model {
         size: None,
         start_image_parameter: None,
         own_sound: false,
+        continues: true,
     }
 }
 

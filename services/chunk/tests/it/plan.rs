@@ -56,7 +56,7 @@ fn rows(chunks: &[PlannedChunk]) -> Vec<(u32, f64, f64, f64, bool)> {
 
 #[test]
 fn beat_boundaries_are_chunk_boundaries_w32() {
-    let chunks = plan(&spec(&[5, 10, 15], 30), Some(6.0));
+    let chunks = plan(&spec(&[5, 10, 15], 30), Some(6.0), true);
     let expected = [
         (0, 0.0, 5.0, 0.0, false),
         (1, 5.0, 6.0, 0.0, false),
@@ -71,7 +71,7 @@ fn beat_boundaries_are_chunk_boundaries_w32() {
 #[test]
 fn every_beat_begins_with_its_own_picture_also_the_last_w32() {
     for clip_s in [None, Some(5.0), Some(6.0), Some(7.5)] {
-        let chunks = plan(&spec(&[5, 5, 10, 5], 30), clip_s);
+        let chunks = plan(&spec(&[5, 5, 10, 5], 30), clip_s, true);
         for beat in 0..4 {
             let first = chunks.iter().find(|chunk| chunk.beat_index == beat).expect("every beat has a chunk");
             assert!(!first.chained && first.offset_in_beat_s == 0.0, "{first:?}");
@@ -81,7 +81,7 @@ fn every_beat_begins_with_its_own_picture_also_the_last_w32() {
 
 #[test]
 fn every_later_chunk_of_a_beat_continues_from_its_neighbour_w33() {
-    let chunks = plan(&spec(&[15, 15], 30), Some(4.0));
+    let chunks = plan(&spec(&[15, 15], 30), Some(4.0), true);
     assert_eq!(chunks.len(), 8);
     for pair in chunks.windows(2) {
         let same_beat = pair[0].beat_index == pair[1].beat_index;
@@ -98,7 +98,7 @@ fn chunks_have_as_many_frames_together_as_the_film_w32() {
         for clip_s in [None, Some(4.7), Some(5.0), Some(5.33), Some(6.0), Some(8.0 / 3.0)] {
             let spec = spec(&[5, 10, 15, 5], fps);
             let mut next = 0;
-            for chunk in plan(&spec, clip_s) {
+            for chunk in plan(&spec, clip_s, true) {
                 let beat = &spec.beats[chunk.beat_index as usize];
                 let span = Span::of(&chunk, beat, fps).expect("a planned chunk has frames");
                 assert_eq!(span.start, next, "{fps} {clip_s:?} {chunk:?}");
@@ -108,6 +108,13 @@ fn chunks_have_as_many_frames_together_as_the_film_w32() {
             assert_eq!(next, 35 * fps, "{fps} {clip_s:?}");
         }
     }
+}
+
+#[test]
+fn chunks_of_a_model_that_cannot_go_on_from_a_frame_wait_for_none() {
+    let chunks = plan(&spec(&[15], 30), Some(2.5), false);
+    assert_eq!(chunks.len(), 6);
+    assert!(chunks.iter().all(|chunk| !chunk.chained), "{chunks:?}");
 }
 
 #[test]

@@ -282,9 +282,10 @@ impl Video {
 
     /// The chunks that the chunks phase would make of a checkpoint's spec.
     pub(super) fn chunk_plan(&self, checkpoint: Option<CheckpointId>) -> Vec<PlannedChunk> {
-        let clip_s = self.model_of(ArtifactKey::Chunk(0), &Overrides::default()).and_then(|model| model.clip_s);
+        let model = self.model_of(ArtifactKey::Chunk(0), &Overrides::default());
         let spec = checkpoint.and_then(|checkpoint| self.spec(checkpoint));
-        spec.map(|spec| messages::chunk::plan(spec, clip_s)).unwrap_or_default()
+        let (clip_s, continues) = model.map_or((None, true), |model| (model.clip_s, model.continues));
+        spec.map(|spec| messages::chunk::plan(spec, clip_s, continues)).unwrap_or_default()
     }
 }
 

@@ -97,6 +97,11 @@ impl CpuClock {
     }
 }
 
+/// Processor seconds that a process has spent so far.
+pub fn processor_seconds(pid: u32) -> Option<f64> {
+    Some(ticks(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, 2)? as f64 / 100.0)
+}
+
 fn spent(other: Option<u32>) -> Option<Duration> {
     let ours = ticks(&std::fs::read_to_string("/proc/self/stat").ok()?, 4)?;
     let theirs = match other {

@@ -266,6 +266,7 @@ pub fn model(provider: &str) -> Model {
         size: None,
         start_image_parameter: None,
         own_sound: false,
+        continues: true,
     }
 }
 

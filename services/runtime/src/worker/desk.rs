@@ -18,6 +18,9 @@ use crate::clock::Clock;
 /// How long one question waits for its answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// How long a result that costs nothing waits for its answer until it is put on record.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
 /// Which attempt a report is about. Read from a job's bytes also when the rest of them is too new for us.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Subject {
@@ -46,24 +49,17 @@ pub(super) struct Desk {
 }
 
 impl Desk {
+    /// Says it once, and whether somebody answered at once.
+    pub async fn report_once<T: Outcome>(&self, about: &Subject, outcome: &T) -> bool {
+        let Some(bytes) = self.written(about, outcome) else { return false };
+        let answer = self.reporter.ask(&about.partition.outcome(T::NAME), bytes, AT_ONCE).await;
+        answer.is_ok_and(|answer| codec::decode::<T::Reply>(&answer).is_ok())
+    }
+
     /// Says it until somebody answers. None when there is no time left.
     pub async fn report<T: Outcome>(&self, about: &Subject, outcome: T) -> Option<T::Reply> {
         let subject = about.partition.outcome(T::NAME);
-        let report = Report {
-            user: about.user.clone(),
-            video: about.video,
-            job: about.id,
-            attempt: about.attempt,
-            worker: self.worker.clone(),
-            outcome,
-        };
-        let bytes = match codec::encode(&report) {
-            Ok(bytes) => bytes::Bytes::from(bytes),
-            Err(error) => {
-                tracing::error!(error = %error, "a report cannot be written");
-                return None;
-            }
-        };
+        let bytes = self.written(about, &outcome)?;
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         let mut waiting = false;
         loop {
@@ -88,6 +84,25 @@ impl Desk {
             tokio::select! {
                 () = self.clock.sleep(backoff.next_wait()) => {}
                 () = self.hurry.cancelled() => return None,
+            }
+        }
+    }
+
+    /// A report's bytes.
+    fn written<T: Outcome>(&self, about: &Subject, outcome: &T) -> Option<bytes::Bytes> {
+        let report = Report {
+            user: about.user.clone(),
+            video: about.video,
+            job: about.id,
+            attempt: about.attempt,
+            worker: self.worker.clone(),
+            outcome,
+        };
+        match codec::encode(&report) {
+            Ok(bytes) => Some(bytes.into()),
+            Err(error) => {
+                tracing::error!(error = %error, "a report cannot be written");
+                None
             }
         }
     }

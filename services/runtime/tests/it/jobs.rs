@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use futures::StreamExt as _;
-use messages::job::{Done, Progress};
+use messages::job::{Done, Job, Progress, Spent};
+use messages::money::Usd;
 use messages::subject;
+use runtime::worker::Outcome;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Coordinator, Memory, Scene, Scripted, Server, Worker, done, job, made, queued, send, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_is_made_recorded_reported_and_then_gone() {
+async fn a_job_is_made_reported_and_then_gone() {
     let scene = Scene::set().await;
     let handler = Scripted::quick();
     let _worker = Worker::start(&scene.bus, &scene.objects, &handler);
@@ -19,10 +21,33 @@ async fn a_job_is_made_recorded_reported_and_then_gone() {
 
     assert_eq!(scene.coordinator.end_of(&job(1)).await, done(&job(1)));
     scene.queue_is_empty().await;
-    let record = scene.objects.read(&job(1).record_key()).expect("the record is there");
+    assert_eq!(scene.coordinator.about(&job(1)).len(), 1, "it was reported once");
+    assert_eq!(scene.objects.read(&job(1).record_key()), None, "a coordinator has it, and it cost nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_paid_for_is_on_record_before_anybody_is_told() {
+    let server = Server::start().await;
+    let (bus, objects) = (server.bus().await, Arc::<Memory>::default());
+    let handler = Scripted::new(|task| Box::pin(async { Ok(paid(&task.job)) }));
+    let _worker = Worker::start(&bus, &objects, &handler);
+    until("the streams are made", async || bus.commands_created().await.ok()).await;
+    let mut told = bus.client().subscribe("coordinator.*.done").await.expect("subscribed");
+    bus.client().flush().await.expect("flushed");
+    send(&bus, &job(1)).await;
+
+    told.next().await.expect("somebody is told");
+
+    let record = objects.read(&job(1).record_key()).expect("the record is there by then");
     let record: Done = serde_json::from_slice(&record).expect("it is readable");
     assert_eq!(record.made, made(&job(1)));
-    assert_eq!(scene.coordinator.about(&job(1)).len(), 1, "it was reported once");
+}
+
+/// What a handler gives that has paid somebody.
+fn paid(job: &Job) -> Outcome {
+    let amount = Usd::from_micros(190_000);
+    let spent = Spent { model: "hailuo_fast".into(), unit: "generation".into(), quantity: 1.0, amount };
+    Outcome { made: made(job), spent: vec![spent] }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +58,7 @@ async fn a_job_that_has_a_record_is_only_reported() {
     let handler = Scripted::quick();
     let _worker = Worker::start(&scene.bus, &scene.objects, &handler);
 
-    send(&scene.bus, &job(1)).await;
+    send(&scene.bus, &Job { send: 2, ..job(1) }).await;
 
     assert_eq!(scene.coordinator.end_of(&job(1)).await, done(&job(7)));
     assert_eq!(handler.calls(), 0);
@@ -47,7 +72,7 @@ async fn the_first_record_is_the_result_also_for_the_worker_that_comes_second() 
         // Another worker is a moment faster.
         let record = Done { made: made(&job(7)), spent: Vec::new() };
         objects.write(&task.job.record_key(), serde_json::to_vec(&record).expect("written"));
-        Box::pin(async { Ok(made(&task.job).into()) })
+        Box::pin(async { Ok(paid(&task.job)) })
     });
     let _worker = Worker::start(&scene.bus, &scene.objects, &handler);
 

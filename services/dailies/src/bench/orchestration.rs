@@ -1,0 +1,189 @@
+//! `dailies bench orchestration`: how much the cluster does beside the work itself, with workers that return at once.
+//!
+//! The cluster runs in a process of its own ([`served`]), with everything that `dailies up` has: NATS, SQL, the object
+//! store's endpoint, the gateway. A driver in this process ([`driver`]) asks for videos and approves every checkpoint as
+//! soon as it hears of it. Measured are completed videos a second; the time from an approval's publishing until the next
+//! phase's job is in a worker's hands; memory while many videos rest; the way back after `kill -9` of everything but the
+//! SQL server; and, in the same run, what the parts allow on their own ([`raw`]).
+//!
+//! The plain shape is as near to what other engines were measured with as our films come: 1 plan, 1 picture, 6 chunks side
+//! by side. Their join is a job here, and so is the thumbnail: 11 jobs where the others ran 9.
+//!
+//! It reports and does not judge: a target that is missed is printed as missed, and the exit code stays zero.
+
+pub mod driver;
+pub mod raw;
+pub mod report;
+pub mod served;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use messages::id::{CheckpointId, UserId, VideoId};
+use tokio_util::sync::CancellationToken;
+
+use super::{BenchError, machine};
+use crate::arguments::BenchOrchestration;
+use crate::data_folder::DataFolder;
+use crate::screen::Screen;
+use driver::Driver;
+use report::{Crash, Latency, Report, Rest, Row};
+use served::{Served, Setting, Shape};
+
+/// How long after the last event videos count as resting: actors leave memory after 20 s.
+const SETTLED: Duration = Duration::from_secs(30);
+/// Videos made before anything is measured, so that caches and threads are there.
+const WARM: u32 = 300;
+
+/// Measures and prints; false when it was interrupted before there was anything to print.
+pub async fn run(
+    arguments: &BenchOrchestration,
+    folder: &DataFolder,
+    shutdown: &CancellationToken,
+) -> Result<bool, BenchError> {
+    let mut screen = Screen::stdout();
+    let report = tokio::select! {
+        report = measure(arguments, folder, &mut screen) => report,
+        () = shutdown.cancelled() => {
+            screen.live(&[]);
+            return Ok(false);
+        }
+    };
+    screen.live(&[]);
+    let report = report?;
+    screen.print(&if arguments.json { report.json() } else { report.table() });
+    Ok(true)
+}
+
+async fn measure(
+    arguments: &BenchOrchestration,
+    folder: &DataFolder,
+    screen: &mut Screen,
+) -> Result<Report, BenchError> {
+    let wanted = |part: &str| arguments.only.as_deref().is_none_or(|only| only == part);
+    let mut report = Report::new(arguments, machine::load());
+    let databases = [None].into_iter().chain(arguments.postgres.clone().map(Some));
+    for postgres in databases {
+        let name = if postgres.is_some() { "PostgreSQL" } else { "SQLite" };
+        let setting = Setting { postgres, nats_sync_always: false, tell: false, shape: Shape::Plain };
+        if wanted("raw") {
+            screen.live(&[format!("{name}: the parts on their own …")]);
+            let scratch = scratch(folder)?;
+            report.commits.push((name, commits(scratch.path(), &setting).await?));
+            if report.nats.is_none() {
+                let served = Served::start(arguments, scratch.path(), &Setting { postgres: None, ..setting.clone() }).await?;
+                report.nats = Some(raw::nats(&served.bus().await?).await?);
+                served.stop().await?;
+            }
+        }
+        if wanted("throughput") {
+            for (shape, nats_sync_always) in [(Shape::Plain, false), (Shape::SixBeats, false), (Shape::Plain, true)] {
+                screen.live(&[format!("{name}: {} videos of {} jobs …", arguments.videos, shape.jobs().iter().sum::<u32>())]);
+                let setting = Setting { nats_sync_always, shape, ..setting.clone() };
+                report.rows.push(throughput(arguments, folder, name, &setting).await?);
+            }
+        }
+        if wanted("latency") {
+            screen.live(&[format!("{name}: one video at a time …")]);
+            let setting = Setting { tell: true, ..setting.clone() };
+            report.latencies.push(latency(arguments, folder, name, &setting).await?);
+        }
+        if wanted("paused") {
+            at_rest(arguments, folder, name, &setting, screen, &mut report).await?;
+        }
+    }
+    report.machine.load_after = machine::load();
+    Ok(report)
+}
+
+fn scratch(folder: &DataFolder) -> Result<tempfile::TempDir, BenchError> {
+    Ok(tempfile::Builder::new().prefix("bench-").tempdir_in(folder.path())?)
+}
+
+async fn commits(scratch: &Path, setting: &Setting) -> Result<raw::Commits, BenchError> {
+    let url = setting.postgres.clone().unwrap_or_else(|| format!("sqlite:{}", scratch.join("raw.sqlite").display()));
+    let store = coordinator::open_store_at(&url).await.map_err(|error| BenchError::Part(error.to_string()))?;
+    raw::commits(store).await
+}
+
+async fn throughput(
+    arguments: &BenchOrchestration,
+    folder: &DataFolder,
+    database: &'static str,
+    setting: &Setting,
+) -> Result<Row, BenchError> {
+    let scratch = scratch(folder)?;
+    let served = Served::start(arguments, scratch.path(), setting).await?;
+    let mut driver = Driver::new(served.bus().await?, served.shape()).await?;
+    driver.make(WARM.min(arguments.videos), arguments.in_flight).await?;
+    let before = served.processor_seconds();
+    let made = driver.make(arguments.videos, arguments.in_flight).await?;
+    let spent = served.processor_seconds();
+    served.stop().await?;
+    Ok(Row { database, shape: setting.shape, nats_sync_always: setting.nats_sync_always, made, before, spent })
+}
+
+async fn latency(
+    arguments: &BenchOrchestration,
+    folder: &DataFolder,
+    database: &'static str,
+    setting: &Setting,
+) -> Result<Latency, BenchError> {
+    let scratch = scratch(folder)?;
+    let served = Served::start(arguments, scratch.path(), setting).await?;
+    let mut driver = Driver::new(served.bus().await?, served.shape()).await?;
+    driver.make(WARM.min(arguments.videos), 16).await?;
+    let times = driver.make_one_by_one(arguments.one_at_a_time).await?;
+    served.stop().await?;
+    Ok(Latency { database, times })
+}
+
+/// Memory with more and more videos at rest; after the first lot, the way back from a crash.
+async fn at_rest(
+    arguments: &BenchOrchestration,
+    folder: &DataFolder,
+    database: &'static str,
+    setting: &Setting,
+    screen: &mut Screen,
+    report: &mut Report,
+) -> Result<(), BenchError> {
+    let scratch = scratch(folder)?;
+    let mut served = Served::start(arguments, scratch.path(), setting).await?;
+    let mut driver = Driver::new(served.bus().await?, served.shape()).await?;
+    driver.make(WARM, arguments.in_flight).await?;
+    tokio::time::sleep(SETTLED).await;
+    report.rests.push(Rest::of(database, 0, served.memory_mib()));
+    let mut paused = 0;
+    for number in &arguments.paused {
+        screen.live(&[format!("{database}: {number} videos at rest …")]);
+        let waiting = driver.pause(number.saturating_sub(paused), arguments.in_flight).await?;
+        paused = *number;
+        tokio::time::sleep(SETTLED).await;
+        report.rests.push(Rest::of(database, paused, served.memory_mib()));
+        if report.crashes.iter().all(|crash| crash.database != database)
+            && let Some((video, (user, checkpoint))) = waiting.into_iter().next()
+        {
+            screen.live(&[format!("{database}: kill -9 with {paused} videos at rest …")]);
+            let back = crash(&mut served, &user, video, checkpoint).await?;
+            report.crashes.push(Crash { database, paused, back });
+            driver = Driver::new(served.bus().await?, served.shape()).await?;
+        }
+    }
+    served.stop().await
+}
+
+/// From `kill -9` of everything to the first approval that is decided after the start.
+async fn crash(
+    served: &mut Served,
+    user: &UserId,
+    video: VideoId,
+    checkpoint: CheckpointId,
+) -> Result<Duration, BenchError> {
+    let killed = Instant::now();
+    served.crash().await?;
+    let mut driver = Driver::new(served.bus().await?, served.shape()).await?;
+    driver.approve_until_decided(user, video, checkpoint).await?;
+    let back = killed.elapsed();
+    served.ready().await?;
+    Ok(back)
+}
