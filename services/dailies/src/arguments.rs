@@ -7,8 +7,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use coordinator::config::DatabaseUrl;
 use messages::id::{UserId, VideoId};
 use messages::money::Usd;
+use runtime::secret::Secret;
 
 pub use requests::{
     Approve, At, CheckpointName, Checkpoints, Compare, Delete, Edit, Fork, OfBranch, OfVideo, Open, Pin, Regenerate,
@@ -214,8 +216,8 @@ pub struct BenchOrchestration {
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [10_000, 100_000])]
     pub paused: Vec<u32>,
     /// A PostgreSQL database to measure too; everything in it is the benchmark's.
-    #[arg(long, value_name = "URL", env = "DAILIES_BENCH_DATABASE", hide_env_values = true)]
-    pub postgres: Option<String>,
+    #[arg(long, value_name = "URL", env = "DAILIES_BENCH_DATABASE", hide_env_values = true, value_parser = secret)]
+    pub postgres: Option<Secret>,
     /// Jobs of each service at a time.
     #[arg(long, value_name = "N", default_value = "64")]
     pub slots: NonZeroUsize,
@@ -238,7 +240,7 @@ pub struct BenchServe {
     pub slots: NonZeroUsize,
     /// Where the journal is, if not in the data folder.
     #[arg(long, env = "DAILIES_BENCH_SERVE_DATABASE", hide_env_values = true)]
-    pub database: Option<String>,
+    pub database: Option<DatabaseUrl>,
     /// Whether every write of NATS waits for the disk.
     #[arg(long)]
     pub nats_sync_always: bool,
@@ -282,6 +284,10 @@ pub struct BenchMedia {
     /// Leave out the peak memory of each service.
     #[arg(long)]
     pub no_memory: bool,
+}
+
+fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
 }
 
 fn usd(text: &str) -> Result<Usd, String> {

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coordinator::config::DatabaseUrl;
 use messages::id::UserId;
 use messages::service::Service;
 use runtime::artifacts::s3::{S3Objects, S3Settings};
@@ -54,7 +55,7 @@ pub struct Parts {
     /// Who does the work of each service.
     pub handlers: [(Service, Arc<dyn Handler>); 4],
     /// Where the journal is; none means SQLite in the data folder.
-    pub database: Option<String>,
+    pub database: Option<DatabaseUrl>,
     /// Whether every write of NATS waits for the disk.
     pub nats_sync_always: bool,
 }
@@ -199,8 +200,7 @@ impl Embedded {
 
         let mut coordinator = Part::default();
         let mut own: coordinator::config::Settings = settings.section("coordinator")?;
-        let in_the_folder = || format!("sqlite:{}", folder.join("dailies.sqlite").display());
-        own.database = parts.database.unwrap_or_else(in_the_folder);
+        own.database = parts.database.unwrap_or_else(|| DatabaseUrl::Sqlite(folder.join("dailies.sqlite")));
         let objects: Arc<dyn ObjectStore> = Arc::new(objects);
         let running = coordinator::run(own, bus.clone(), Arc::clone(&objects), coordinator.shutdown.clone());
         coordinator.spawn("the coordinator", running);

@@ -19,7 +19,9 @@ pub mod served;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use coordinator::config::{DatabaseUrl, DatabaseUrlError};
 use messages::id::{CheckpointId, UserId, VideoId};
+use runtime::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
 use super::{BenchError, machine};
@@ -63,6 +65,9 @@ async fn measure(
     let wanted = |part: &str| arguments.only.as_deref().is_none_or(|only| only == part);
     let mut report = Report::new(arguments, machine::load());
     let databases = [None].into_iter().chain(arguments.postgres.clone().map(Some));
+    if let Some(postgres) = &arguments.postgres {
+        coordinator::store::migrate(&database(postgres)?).await.map_err(|error| BenchError::Part(error.to_string()))?;
+    }
     for postgres in databases {
         let name = if postgres.is_some() { "PostgreSQL" } else { "SQLite" };
         let setting = Setting { postgres, nats_sync_always: false, tell: false, shape: Shape::Plain };
@@ -96,13 +101,20 @@ async fn measure(
     Ok(report)
 }
 
+fn database(url: &Secret) -> Result<DatabaseUrl, BenchError> {
+    url.expose().parse().map_err(|error: DatabaseUrlError| BenchError::Part(error.to_string()))
+}
+
 fn scratch(folder: &DataFolder) -> Result<tempfile::TempDir, BenchError> {
     Ok(tempfile::Builder::new().prefix("bench-").tempdir_in(folder.path())?)
 }
 
 async fn commits(scratch: &Path, setting: &Setting) -> Result<raw::Commits, BenchError> {
-    let url = setting.postgres.clone().unwrap_or_else(|| format!("sqlite:{}", scratch.join("raw.sqlite").display()));
-    let store = coordinator::open_store_at(&url).await.map_err(|error| BenchError::Part(error.to_string()))?;
+    let database = match &setting.postgres {
+        Some(postgres) => database(postgres)?,
+        None => DatabaseUrl::Sqlite(scratch.join("raw.sqlite")),
+    };
+    let store = coordinator::store::open(&database).await.map_err(|error| BenchError::Part(error.to_string()))?;
     raw::commits(store).await
 }
 

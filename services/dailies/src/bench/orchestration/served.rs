@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use runtime::bus::{Bus, NatsSettings};
+use runtime::secret::Secret;
 use tokio::process::{Child, Command};
 
 use super::super::BenchError;
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct Setting {
     /// A PostgreSQL database, or SQLite in the data folder.
-    pub postgres: Option<String>,
+    pub postgres: Option<Secret>,
     /// Whether every write of NATS waits for the disk.
     pub nats_sync_always: bool,
     /// Whether workers say when they receive a job.
@@ -151,7 +152,7 @@ fn launch(scratch: &Path, port: u16, slots: usize, setting: &Setting) -> Result<
     command.env("RUST_LOG", "warn");
     command.env("DAILIES_NATS__STORAGE_MIB", "8192");
     if let Some(url) = &setting.postgres {
-        command.env("DAILIES_BENCH_SERVE_DATABASE", url);
+        command.env("DAILIES_BENCH_SERVE_DATABASE", url.expose());
     }
     if setting.nats_sync_always {
         command.arg("--nats-sync-always");

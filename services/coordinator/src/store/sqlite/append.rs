@@ -1,0 +1,298 @@
+//! Appends, many in a statement: rows travel as one JSON text, because each statement is a trip to the database's own
+//! thread and back.
+//!
+//! The order within a transaction is that of the crash story: first the fence, then what those who passed it leave behind.
+
+use std::collections::{BTreeMap, HashSet};
+
+use messages::id::CommandId;
+use messages::subject::Partition;
+use serde_json::{Value, json};
+use sqlx::{Row as _, SqliteConnection};
+
+use super::super::rounds::rounds;
+use super::super::rows::to_json;
+use super::super::{Append, Appended, Moved, Published, artifacts_of};
+
+/// Records everything or nothing; says who lost the fence.
+pub(super) async fn append(
+    connection: &mut SqliteConnection,
+    appends: &[Append],
+    positions: &[Moved],
+) -> Result<Vec<Appended>, sqlx::Error> {
+    let mut results = vec![Appended::Lost; appends.len()];
+    for places in rounds(appends) {
+        let round: Vec<_> = places.iter().filter_map(|place| appends.get(*place)).collect();
+        let moved = fence(connection, &round).await?;
+        let passed = |append: &Append| append.row.is_none() || moved.contains(&append.video.to_string());
+        let won: Vec<_> = round.into_iter().filter(|append| passed(append)).collect();
+        leave(connection, &won).await?;
+        for place in places {
+            if let (Some(result), Some(append)) = (results.get_mut(place), appends.get(place))
+                && passed(append)
+            {
+                *result = Appended::Committed;
+            }
+        }
+    }
+    let rows = positions.iter().map(|Moved { owner, partition, position }| {
+        json!([owner, partition.0, position.stream_created, position.sequence, position.message_time])
+    });
+    execute(
+        connection,
+        "update partition_lease set stream_created = p.value ->> 2, sequence = p.value ->> 3, message_time = p.value ->> 4
+         from json_each($1) p where partition = p.value ->> 1 and owner = p.value ->> 0",
+        rows,
+    )
+    .await?;
+    Ok(results)
+}
+
+/// Moves each video from the event before its first one to its last, and gives those that nobody else had moved.
+async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<HashSet<String>, sqlx::Error> {
+    let mut catalogues = BTreeMap::new();
+    let (mut created, mut moved) = (Vec::new(), Vec::new());
+    for append in round {
+        let (Some(row), Some(first), Some(last)) = (&append.row, append.events.first(), append.events.last()) else {
+            continue;
+        };
+        let (video, updated_at) = (append.video.to_string(), row.updated_at.timestamp_micros());
+        if first.seq == 1 {
+            let digest = row.catalogue.digest().to_string();
+            created.push(json!([
+                video,
+                append.user,
+                Partition::of(append.video).0,
+                last.seq,
+                digest,
+                row.status.name(),
+                row.progress,
+                row.title,
+                row.prompt,
+                row.created_at.timestamp_micros(),
+                updated_at,
+            ]));
+            catalogues.insert(digest, &row.catalogue);
+        } else {
+            moved.push(json!([
+                video,
+                first.seq - 1,
+                last.seq,
+                row.status.name(),
+                row.progress,
+                row.title,
+                updated_at,
+                row.deleted.as_ref().map(|_| updated_at),
+                row.deleted.as_ref().map(CommandId::as_str),
+                row.forgotten_since.map(|since| since.timestamp_micros()),
+            ]));
+        }
+    }
+    for (digest, catalogue) in catalogues {
+        let known = sqlx::query("select 1 from catalogue where digest = $1").bind(&digest);
+        if known.fetch_optional(&mut *connection).await?.is_none() {
+            let insert = sqlx::query("insert into catalogue (digest, body) values ($1, $2) on conflict do nothing");
+            insert.bind(&digest).bind(to_json(catalogue.as_ref())?).execute(&mut *connection).await?;
+        }
+    }
+    let mut passed = returned(
+        connection,
+        "insert into video (id, user_id, partition, seq, catalogue, status, progress, title, prompt, created_at, updated_at)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+                value ->> 8, value ->> 9, value ->> 10
+         from json_each($1) where true on conflict do nothing returning id",
+        created,
+    )
+    .await?;
+    passed.extend(
+        returned(
+            connection,
+            "update video set seq = a.value ->> 2, status = a.value ->> 3, progress = a.value ->> 4, title = a.value ->> 5,
+                 updated_at = a.value ->> 6, deleted_at = a.value ->> 7, purge_at = a.value ->> 7,
+                 deleted_by = a.value ->> 8, forgotten_since = a.value ->> 9
+             from json_each($1) a where video.id = a.value ->> 0 and seq = a.value ->> 1 returning video.id",
+            moved,
+        )
+        .await?,
+    );
+    Ok(passed)
+}
+
+/// What those leave behind who passed the fence.
+async fn leave(connection: &mut SqliteConnection, won: &[&Append]) -> Result<(), sqlx::Error> {
+    let (mut events, mut artifacts, mut ledger, mut garbage) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ended, mut planned, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    for append in won {
+        let (video, partition) = (append.video.to_string(), Partition::of(append.video).0);
+        for recorded in &append.events {
+            events.push(json!([
+                video,
+                recorded.seq,
+                recorded.time.timestamp_micros(),
+                recorded.command_id,
+                recorded.event.name(),
+                to_json(&recorded.event)?,
+            ]));
+            artifacts.extend(artifacts_of(recorded).into_iter().map(|artifact| json!([artifact, video])));
+        }
+        for (position, row) in append.spent.iter().enumerate() {
+            ledger.push(json!([
+                video,
+                row.job,
+                row.attempt,
+                position,
+                append.user,
+                row.branch,
+                row.phase.number(),
+                row.artifact_key,
+                row.model,
+                row.unit,
+                row.quantity,
+                row.amount_usd.micros(),
+                row.time.timestamp_micros(),
+            ]));
+        }
+        garbage.extend(append.garbage.iter().map(|key| json!([key, partition])));
+        ended.extend(append.ended.iter().map(|job| json!(job)));
+        for job in &append.plan {
+            planned.push(json!([
+                job.id,
+                video,
+                job.user,
+                partition,
+                job.service.name(),
+                job.attempt,
+                i64::from(job.interactive),
+                job.not_before.timestamp_micros(),
+                hex(&job.body),
+            ]));
+        }
+        if let Some(outcome) = &append.outcome {
+            outcomes.push(json!([
+                video,
+                outcome.command_id(),
+                append.user,
+                partition,
+                outcome.time().timestamp_micros(),
+                to_json(outcome)?,
+            ]));
+        }
+    }
+    execute(
+        connection,
+        "insert into event (video_id, seq, recorded_at, command_id, type, body)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 from json_each($1)",
+        events,
+    )
+    .await?;
+    execute(
+        connection,
+        "insert into artifact (id, video_id) select value ->> 0, value ->> 1 from json_each($1) where true
+         on conflict do nothing",
+        artifacts,
+    )
+    .await?;
+    execute(
+        connection,
+        "insert into ledger (video_id, job, attempt, position, user_id, branch, phase, artifact_key, model, unit,
+             quantity, amount, booked_at)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+                value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
+         from json_each($1)",
+        ledger,
+    )
+    .await?;
+    execute(
+        connection,
+        "insert into garbage (object_key, partition) select value ->> 0, value ->> 1 from json_each($1) where true
+         on conflict do nothing",
+        garbage,
+    )
+    .await?;
+    // First what ended: what ends and is planned again in one append is planned.
+    execute(connection, "delete from job where id in (select value from json_each($1))", ended).await?;
+    execute(
+        connection,
+        "insert or replace into job (id, video_id, user_id, partition, service, attempt, sends, priority, not_before, body)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 0, value ->> 6, value ->> 7,
+                unhex(value ->> 8)
+         from json_each($1)",
+        planned,
+    )
+    .await?;
+    execute(
+        connection,
+        "insert into command (video_id, command_id, user_id, partition, recorded_at, outcome, in_vain)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+                not exists (select 1 from video where id = value ->> 0)
+         from json_each($1) where true on conflict do nothing",
+        outcomes,
+    )
+    .await
+}
+
+/// Remembers what has left.
+pub(super) async fn mark_published(
+    connection: &mut SqliteConnection,
+    published: &Published,
+) -> Result<(), sqlx::Error> {
+    let events = published.events.iter().map(|(video, seq)| json!([video, seq]));
+    execute(
+        connection,
+        "update video set published_seq = l.seq
+         from (select value ->> 0 as id, max(value ->> 1) as seq from json_each($1) group by 1) l
+         where video.id = l.id and published_seq < l.seq",
+        events,
+    )
+    .await?;
+    let outcomes = published.outcomes.iter().map(|(video, user, command)| json!([video, user, command]));
+    execute(
+        connection,
+        "update command set sent = 1 from json_each($1) l
+         where video_id = l.value ->> 0 and user_id = l.value ->> 1 and command_id = l.value ->> 2",
+        outcomes,
+    )
+    .await?;
+    // Word of an attempt that was replaced meanwhile says nothing about the new one.
+    let jobs = published.jobs.iter().map(|(job, attempt, sends)| json!([job, attempt, sends]));
+    execute(
+        connection,
+        "update job set sends = l.sends
+         from (select value ->> 0 as id, value ->> 1 as attempt, max(value ->> 2) as sends from json_each($1) group by 1, 2) l
+         where job.id = l.id and job.attempt = l.attempt",
+        jobs,
+    )
+    .await
+}
+
+async fn execute(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+    rows: impl IntoIterator<Item = Value>,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<_> = rows.into_iter().collect();
+    if !rows.is_empty() {
+        sqlx::query(statement).bind(Value::Array(rows).to_string()).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// The ids that a statement gives back.
+async fn returned(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+    rows: Vec<Value>,
+) -> Result<HashSet<String>, sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows = sqlx::query(statement).bind(Value::Array(rows).to_string()).fetch_all(connection).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// JSON has no bytes.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digits = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    bytes.iter().flat_map(digits).collect()
+}
