@@ -1,6 +1,7 @@
 //! The coordinator's settings.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use messages::catalogue::{Catalogue, CatalogueError};
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
+
+use crate::dispatcher::Quotas;
 
 /// The section `[coordinator]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,6 +24,12 @@ pub struct Settings {
     /// A file with `[[beats]]` and `[[archetypes]]` instead of the shipped one; empty means the shipped one.
     #[serde(default)]
     pub library: PathBuf,
+    /// The most jobs of one video that are sent and have not ended.
+    pub jobs_per_video: NonZeroUsize,
+    /// The same of one user.
+    pub jobs_per_user: NonZeroUsize,
+    /// The same of one service.
+    pub jobs_per_service: NonZeroUsize,
     /// Whether what was abandoned is collected at all.
     pub collect_abandoned: bool,
     /// How many days it is kept until then; 0 means not at all.
@@ -111,6 +120,15 @@ pub enum FilesError {
 }
 
 impl Settings {
+    /// How many jobs may be under way.
+    pub const fn quotas(&self) -> Quotas {
+        Quotas {
+            video: self.jobs_per_video.get(),
+            user: self.jobs_per_user.get(),
+            service: self.jobs_per_service.get(),
+        }
+    }
+
     /// How long what was abandoned is kept; none means for ever.
     pub fn keep_abandoned(&self) -> Option<Duration> {
         let days = Duration::from_secs(u64::from(self.keep_abandoned_days) * 24 * 60 * 60);

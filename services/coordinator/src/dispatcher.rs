@@ -1,7 +1,10 @@
 //! Planned jobs wait in SQL; this fills a short queue per service from them.
 //!
-//! Interactive jobs go first, then those of the user with the fewest jobs under way. A job that was sent and gives no
-//! sign of life is sent again when its message is gone from the queue: after a wiped NATS, work goes on by itself.
+//! Interactive jobs go first, then those of the user with the fewest jobs under way; nobody has more under way than the
+//! [`Quotas`] allow. A queue is kept as short as its workers allow: what waits in it cannot be overtaken any more. One that
+//! is taken from slowly holds a single job, and even that is called back when somebody waits for another one. A job that was
+//! sent and gives no sign of life is sent again when its message is gone from the queue: after a wiped NATS, work goes on by
+//! itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -20,8 +23,10 @@ use crate::outbox::{Outbox, dead_letter};
 use crate::store::PlannedJob;
 use crate::wire::{Outgoing, Refused, Wire};
 
-/// The most jobs of one service that are sent and have not ended.
-const QUEUE: usize = 64;
+/// A queue holds what its workers take within this time, and one job where they take none.
+const AHEAD: Duration = Duration::from_millis(100);
+/// How long a job that was called back is not sent again: a worker that took it nevertheless says so until then.
+const CALLED_BACK: Duration = Duration::from_millis(500);
 /// How long a sent job may be silent before its message is looked for.
 const SILENCE: Duration = Duration::from_secs(30);
 /// The same when the whole queue is known to be gone: workers say that they live every 5 s.
@@ -51,6 +56,17 @@ pub struct Counts {
     pub sent: usize,
 }
 
+/// The most jobs that are sent and have not ended, of this replica's videos.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// Of one video.
+    pub video: usize,
+    /// Of one user.
+    pub user: usize,
+    /// Of one service.
+    pub service: usize,
+}
+
 /// Where planned jobs are handed in.
 #[derive(Debug, Clone)]
 pub struct Dispatcher {
@@ -59,9 +75,9 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// Starts the loop; it ends when the last handle is gone.
-    pub fn start(wire: Arc<dyn Wire>, outbox: Outbox, clock: Arc<dyn Clock>) -> Self {
+    pub fn start(wire: Arc<dyn Wire>, outbox: Outbox, clock: Arc<dyn Clock>, quotas: Quotas) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let lines = Lines::default();
+        let lines = Lines::new(quotas);
         tokio::spawn(Loop { wire, outbox, clock, lines, queue_lost: false }.run(receiver));
         Self { sender }
     }
@@ -142,7 +158,7 @@ impl Loop {
     fn hear(&mut self, word: Word, now: DateTime<Utc>) {
         match word {
             Word::Plan(jobs) => jobs.into_iter().for_each(|job| self.lines.plan(job, now)),
-            Word::End(jobs) => jobs.iter().for_each(|job| self.lines.end(*job)),
+            Word::End(jobs) => jobs.iter().for_each(|job| self.lines.done(*job, now)),
             Word::Settle(video, jobs) => self.lines.settle(video, jobs, now),
             Word::Alive(job) => self.lines.alive(job, now),
             Word::Returned(job) => self.lines.wait_again(job),
@@ -156,6 +172,7 @@ impl Loop {
 
     /// Sends what fits into the queues.
     async fn fill(&mut self, now: DateTime<Utc>) {
+        self.make_way(now).await;
         loop {
             let picked = self.lines.pick(now);
             if picked.is_empty() {
@@ -180,6 +197,16 @@ impl Loop {
                     self.clock.sleep(PAUSE).await;
                     return;
                 }
+            }
+        }
+    }
+
+    /// Calls back what nobody has begun where somebody waits for another job. A worker that is a moment faster keeps it.
+    async fn make_way(&mut self, now: DateTime<Utc>) {
+        for (id, subject) in self.lines.in_the_way(now) {
+            match self.wire.unqueue(&subject).await {
+                Ok(()) => self.lines.call_back(id, now),
+                Err(error) => tracing::debug!(error = %error, job.id = %id, "a job is not called back"),
             }
         }
     }
@@ -214,7 +241,7 @@ impl Loop {
         }
         for (id, subject) in silent {
             match self.wire.is_queued(&subject).await {
-                Ok(true) => self.lines.alive(id, now),
+                Ok(true) => self.lines.still_queued(id, now),
                 Ok(false) => {
                     tracing::info!(job.id = %id, "a job gives no sign of life and is sent again");
                     self.lines.wait_again(id);
@@ -229,12 +256,15 @@ impl Loop {
 }
 
 /// The jobs that have not ended, in line: pure bookkeeping.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lines {
+    quotas: Quotas,
     jobs: HashMap<JobId, Entry>,
     lines: BTreeMap<Service, Line>,
     /// Jobs that may not start yet.
     later: BTreeSet<(DateTime<Utc>, JobId)>,
+    under_way_of_video: HashMap<VideoId, usize>,
+    under_way_of_user: HashMap<UserId, usize>,
 }
 
 #[derive(Debug)]
@@ -245,14 +275,25 @@ struct Entry {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Not before its time.
-    Later,
+    /// Not before this time.
+    Later(DateTime<Utc>),
     /// In line.
     Waiting,
     /// Being sent.
     Picked,
-    /// Sent, and last heard of at this time.
-    Sent(DateTime<Utc>),
+    /// Sent, last heard of at this time, and whether a worker has begun it.
+    Sent { heard: DateTime<Utc>, begun: bool },
+}
+
+impl Place {
+    const fn is_under_way(self) -> bool {
+        matches!(self, Self::Picked | Self::Sent { .. })
+    }
+
+    /// In the queue as far as anybody knows.
+    const fn is_queued(self) -> bool {
+        matches!(self, Self::Picked | Self::Sent { begun: false, .. })
+    }
 }
 
 /// One service's jobs in line.
@@ -261,26 +302,52 @@ struct Line {
     interactive: HashMap<UserId, VecDeque<JobId>>,
     ordinary: HashMap<UserId, VecDeque<JobId>>,
     under_way: usize,
+    queued: usize,
     under_way_of: HashMap<UserId, usize>,
+    /// When jobs were last found to have left the queue.
+    taken: VecDeque<DateTime<Utc>>,
+}
+
+impl Line {
+    /// How many jobs the queue may hold: what its workers take while it is filled again.
+    fn depth(&mut self, now: DateTime<Utc>) -> usize {
+        while self.taken.front().is_some_and(|taken| *taken + AHEAD < now) {
+            self.taken.pop_front();
+        }
+        self.taken.len().max(1)
+    }
+
+    /// Whether jobs are taken so slowly that one more in front of another makes somebody wait.
+    fn is_slow(&mut self, now: DateTime<Utc>) -> bool {
+        self.depth(now) == 1
+    }
 }
 
 impl Lines {
+    fn new(quotas: Quotas) -> Self {
+        Self {
+            quotas,
+            jobs: HashMap::new(),
+            lines: BTreeMap::new(),
+            later: BTreeSet::new(),
+            under_way_of_video: HashMap::new(),
+            under_way_of_user: HashMap::new(),
+        }
+    }
+
     fn plan(&mut self, job: PlannedJob, now: DateTime<Utc>) {
         let id = job.id;
         self.end(id);
-        // A row that was sent before a restart is taken to be under way, until it is silent for too long.
-        if job.sends > 0 {
-            self.jobs.insert(id, Entry { job, place: Place::Waiting });
-            self.set_under_way(id, Place::Sent(now));
-            return;
-        }
-        if job.not_before > now {
-            self.later.insert((job.not_before, id));
-            self.jobs.insert(id, Entry { job, place: Place::Later });
-            return;
-        }
+        let (sends, not_before) = (job.sends, job.not_before);
         self.jobs.insert(id, Entry { job, place: Place::Waiting });
-        self.line_up(id);
+        // A row that was sent before a restart is taken to be under way, until it is silent for too long.
+        if sends > 0 {
+            self.place(id, Place::Sent { heard: now, begun: true });
+        } else if not_before > now {
+            self.wait_until(id, not_before);
+        } else {
+            self.line_up(id);
+        }
     }
 
     fn settle(&mut self, video: VideoId, jobs: Vec<PlannedJob>, now: DateTime<Utc>) {
@@ -296,53 +363,81 @@ impl Lines {
     }
 
     fn line_up(&mut self, id: JobId) {
-        let Some(entry) = self.jobs.get_mut(&id) else { return };
-        entry.place = Place::Waiting;
+        self.place(id, Place::Waiting);
+        let Some(entry) = self.jobs.get(&id) else { return };
         let line = self.lines.entry(entry.job.service).or_default();
         let queues = if entry.job.interactive { &mut line.interactive } else { &mut line.ordinary };
-        queues.entry(entry.job.user.clone()).or_default().push_back(id);
+        let queue = queues.entry(entry.job.user.clone()).or_default();
+        // What was sent before goes before what was not.
+        if entry.job.sends > 0 { queue.push_front(id) } else { queue.push_back(id) }
     }
 
-    fn set_under_way(&mut self, id: JobId, place: Place) {
+    fn wait_until(&mut self, id: JobId, due: DateTime<Utc>) {
+        self.place(id, Place::Later(due));
+        self.later.insert((due, id));
+    }
+
+    /// Puts a job into a place, and keeps all counts right.
+    fn place(&mut self, id: JobId, place: Place) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
         let was = std::mem::replace(&mut entry.place, place);
-        let counts = |place| matches!(place, Place::Picked | Place::Sent(_));
-        let line = self.lines.entry(entry.job.service).or_default();
-        let of_user = line.under_way_of.entry(entry.job.user.clone()).or_default();
-        match (counts(was), counts(place)) {
-            (false, true) => {
-                line.under_way += 1;
-                *of_user += 1;
-            }
-            (true, false) => {
-                line.under_way = line.under_way.saturating_sub(1);
-                *of_user = of_user.saturating_sub(1);
-            }
-            (true, true) | (false, false) => {}
+        if let Place::Later(due) = was {
+            self.later.remove(&(due, id));
         }
-        if *of_user == 0 {
-            line.under_way_of.remove(&entry.job.user);
-        }
+        let job = &entry.job;
+        let line = self.lines.entry(job.service).or_default();
+        count(&mut line.queued, was.is_queued(), place.is_queued());
+        let (before, now) = (was.is_under_way(), place.is_under_way());
+        count(&mut line.under_way, before, now);
+        count_of(&mut line.under_way_of, &job.user, before, now);
+        count_of(&mut self.under_way_of_user, &job.user, before, now);
+        count_of(&mut self.under_way_of_video, &job.video, before, now);
+    }
+
+    /// A job ended, and so had been taken from its queue.
+    fn done(&mut self, id: JobId, now: DateTime<Utc>) {
+        self.note_taken(id, now);
+        self.end(id);
     }
 
     fn end(&mut self, id: JobId) {
-        self.set_under_way(id, Place::Waiting);
-        if let Some(entry) = self.jobs.remove(&id) {
-            self.later.remove(&(entry.job.not_before, id));
-        }
+        self.place(id, Place::Waiting);
+        self.jobs.remove(&id);
     }
 
     fn alive(&mut self, id: JobId, now: DateTime<Utc>) {
-        if let Some(Entry { place: Place::Sent(heard), .. }) = self.jobs.get_mut(&id) {
+        let Some(entry) = self.jobs.get(&id) else { return };
+        match entry.place {
+            Place::Sent { .. } => {}
+            // It was called back, and a worker was faster.
+            Place::Later(_) | Place::Waiting if entry.job.sends > 0 => {}
+            Place::Later(_) | Place::Waiting | Place::Picked => return,
+        }
+        self.note_taken(id, now);
+        self.place(id, Place::Sent { heard: now, begun: true });
+    }
+
+    fn note_taken(&mut self, id: JobId, now: DateTime<Utc>) {
+        let Some(entry) = self.jobs.get(&id).filter(|entry| entry.place.is_queued()) else { return };
+        self.lines.entry(entry.job.service).or_default().taken.push_back(now);
+    }
+
+    /// Its message is in the queue still.
+    fn still_queued(&mut self, id: JobId, now: DateTime<Utc>) {
+        if let Some(Entry { place: Place::Sent { heard, .. }, .. }) = self.jobs.get_mut(&id) {
             *heard = now;
         }
     }
 
     fn wait_again(&mut self, id: JobId) {
-        let under_way = self.jobs.get(&id).is_some_and(|entry| matches!(entry.place, Place::Picked | Place::Sent(_)));
-        if under_way {
-            self.set_under_way(id, Place::Waiting);
+        if self.jobs.get(&id).is_some_and(|entry| entry.place.is_under_way()) {
             self.line_up(id);
+        }
+    }
+
+    fn call_back(&mut self, id: JobId, now: DateTime<Utc>) {
+        if self.jobs.get(&id).is_some_and(|entry| entry.place.is_queued()) {
+            self.wait_until(id, now + CALLED_BACK);
         }
     }
 
@@ -356,49 +451,56 @@ impl Lines {
         others.into_iter().for_each(|id| self.end(id));
     }
 
+    /// Jobs that wait in slow queues before something that somebody waits for.
+    fn in_the_way(&mut self, now: DateTime<Utc>) -> Vec<(JobId, String)> {
+        let slow: HashSet<_> = self
+            .lines
+            .iter_mut()
+            .filter_map(|(service, line)| {
+                let waited_for = !line.interactive.is_empty() && line.queued > 0 && line.is_slow(now);
+                waited_for.then_some(*service)
+            })
+            .collect();
+        if slow.is_empty() {
+            return Vec::new();
+        }
+        let queued = |entry: &Entry| matches!(entry.place, Place::Sent { begun: false, .. });
+        let in_the_way =
+            |entry: &Entry| slow.contains(&entry.job.service) && !entry.job.interactive && queued(entry);
+        self.jobs.iter().filter(|(_, e)| in_the_way(e)).map(|(id, e)| (*id, subject_of(&e.job))).collect()
+    }
+
     /// Moves what may be sent now out of the lines.
     fn pick(&mut self, now: DateTime<Utc>) -> Vec<JobId> {
-        while let Some((due, id)) = self.later.first().copied().filter(|(due, _)| *due <= now) {
-            self.later.remove(&(due, id));
+        while let Some((_, id)) = self.later.first().copied().filter(|(due, _)| *due <= now) {
             self.line_up(id);
         }
         let mut picked = Vec::new();
         for service in Service::ALL {
-            while let Some(id) = self.next_in_line(service) {
-                self.set_under_way(id, Place::Picked);
+            while let Some(id) = self.next_in_line(service, now) {
+                self.place(id, Place::Picked);
                 picked.push(id);
             }
         }
         picked
     }
 
-    fn next_in_line(&mut self, service: Service) -> Option<JobId> {
+    fn next_in_line(&mut self, service: Service, now: DateTime<Utc>) -> Option<JobId> {
         let line = self.lines.get_mut(&service)?;
-        let waiting =
-            |jobs: &HashMap<JobId, Entry>, id: &JobId| jobs.get(id).is_some_and(|entry| entry.place == Place::Waiting);
-        while line.under_way < QUEUE {
-            let under_way_of = &line.under_way_of;
-            let fewest = |queues: &HashMap<UserId, VecDeque<JobId>>| {
-                let mut users: Vec<_> = queues.keys().collect();
-                users.sort_by_key(|user| (under_way_of.get(*user).copied().unwrap_or(0), (*user).clone()));
-                users.first().map(|user| (*user).clone())
-            };
-            let (queues, user) = match (fewest(&line.interactive), fewest(&line.ordinary)) {
-                (Some(user), _) => (&mut line.interactive, user),
-                (None, Some(user)) => (&mut line.ordinary, user),
-                (None, None) => return None,
-            };
-            let queue = queues.get_mut(&user)?;
-            let id = queue.pop_front();
-            if queue.is_empty() {
-                queues.remove(&user);
-            }
-            // What ended or was replaced meanwhile is passed over.
-            if let Some(id) = id.filter(|id| waiting(&self.jobs, id)) {
-                return Some(id);
-            }
+        if line.under_way >= self.quotas.service {
+            return None;
         }
-        None
+        let may_queue = line.queued < line.depth(now);
+        let Line { interactive, ordinary, under_way_of, .. } = line;
+        let chooser = Chooser {
+            jobs: &self.jobs,
+            quotas: self.quotas,
+            of_user: &self.under_way_of_user,
+            of_video: &self.under_way_of_video,
+            of_user_here: under_way_of,
+        };
+        // What somebody waits for is sent even where the queue is full: nothing that can wait is in it by now.
+        chooser.choose(interactive).or_else(|| may_queue.then(|| chooser.choose(ordinary)).flatten())
     }
 
     /// The message of a job's next sending.
@@ -424,18 +526,19 @@ impl Lines {
                 entry.job.sends += 1;
                 sent.push((*id, entry.job.attempt, entry.job.sends));
             }
-            self.set_under_way(*id, Place::Sent(now));
+            // Its end may have been heard before word of its being stored.
+            self.place(*id, Place::Sent { heard: now, begun: false });
         }
         sent
     }
 
     fn silent(&self, now: DateTime<Utc>, silence: Duration) -> Vec<(JobId, String)> {
-        let silent = |entry: &Entry| matches!(entry.place, Place::Sent(heard) if heard + silence <= now);
+        let silent = |entry: &Entry| matches!(entry.place, Place::Sent { heard, .. } if heard + silence <= now);
         self.jobs.iter().filter(|(_, entry)| silent(entry)).map(|(id, entry)| (*id, subject_of(&entry.job))).collect()
     }
 
     fn any_heard_within(&self, now: DateTime<Utc>, silence: Duration) -> bool {
-        self.jobs.values().any(|entry| matches!(entry.place, Place::Sent(heard) if heard + silence > now))
+        self.jobs.values().any(|entry| matches!(entry.place, Place::Sent { heard, .. } if heard + silence > now))
     }
 
     fn next_due(&self, now: DateTime<Utc>) -> Option<Duration> {
@@ -443,11 +546,74 @@ impl Lines {
     }
 
     fn counts(&self) -> Counts {
-        let sent = self.jobs.values().filter(|entry| matches!(entry.place, Place::Picked | Place::Sent(_))).count();
+        let sent = self.lines.values().map(|line| line.under_way).sum();
         Counts { waiting: self.jobs.len() - sent, sent }
+    }
+}
+
+/// Who is next, as far as quotas allow.
+struct Chooser<'a> {
+    jobs: &'a HashMap<JobId, Entry>,
+    quotas: Quotas,
+    of_user: &'a HashMap<UserId, usize>,
+    of_video: &'a HashMap<VideoId, usize>,
+    of_user_here: &'a HashMap<UserId, usize>,
+}
+
+impl Chooser<'_> {
+    /// Takes the first job that may go of the user with the fewest under way out of line.
+    fn choose(&self, queues: &mut HashMap<UserId, VecDeque<JobId>>) -> Option<JobId> {
+        // What ended or was replaced meanwhile is passed over.
+        queues.retain(|_, queue| {
+            while queue.front().is_some_and(|id| !self.waits(id)) {
+                queue.pop_front();
+            }
+            !queue.is_empty()
+        });
+        let under_way = |user: &UserId| self.of_user_here.get(user).copied().unwrap_or(0);
+        let may_go = |id: &JobId| self.waits(id) && self.has_room(id);
+        let next = queues
+            .iter()
+            .filter(|(user, _)| self.of_user.get(*user).copied().unwrap_or(0) < self.quotas.user)
+            .filter_map(|(user, queue)| Some((user, queue.iter().position(may_go)?)))
+            .min_by(|(one, _), (other, _)| (under_way(one), one).cmp(&(under_way(other), other)));
+        let (user, at) = next.map(|(user, at)| (user.clone(), at))?;
+        queues.get_mut(&user)?.remove(at)
+    }
+
+    fn waits(&self, id: &JobId) -> bool {
+        self.jobs.get(id).is_some_and(|entry| entry.place == Place::Waiting)
+    }
+
+    fn has_room(&self, id: &JobId) -> bool {
+        let video = self.jobs.get(id).map(|entry| entry.job.video);
+        video.is_some_and(|video| self.of_video.get(&video).copied().unwrap_or(0) < self.quotas.video)
+    }
+}
+
+const fn count(counter: &mut usize, before: bool, now: bool) {
+    match (before, now) {
+        (false, true) => *counter += 1,
+        (true, false) => *counter = counter.saturating_sub(1),
+        (true, true) | (false, false) => {}
+    }
+}
+
+/// The same for one of many, of which those at none are forgotten.
+fn count_of<K: Clone + Eq + std::hash::Hash>(counters: &mut HashMap<K, usize>, key: &K, before: bool, now: bool) {
+    if before == now {
+        return;
+    }
+    let counter = counters.entry(key.clone()).or_default();
+    count(counter, before, now);
+    if *counter == 0 {
+        counters.remove(key);
     }
 }
 
 fn subject_of(job: &PlannedJob) -> String {
     subject::job(job.service, &job.user, job.video, job.id)
 }
+
+#[cfg(test)]
+mod tests;

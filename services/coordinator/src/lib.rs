@@ -86,7 +86,7 @@ pub async fn run(
     let positions = Arc::new(Positions::default());
     let instance = runtime::registration::instance();
     let outbox = Outbox::start(Arc::clone(&store), Arc::clone(&wire), Arc::clone(&clock));
-    let dispatcher = Dispatcher::start(Arc::clone(&wire), outbox.clone(), Arc::clone(&clock));
+    let dispatcher = Dispatcher::start(Arc::clone(&wire), outbox.clone(), Arc::clone(&clock), settings.quotas());
     let around = Arc::new(Surroundings {
         store: Arc::clone(&store),
         committer: Committer::start(Arc::clone(&store), Arc::clone(&positions), Arc::clone(&clock), instance.clone()),

@@ -3,6 +3,7 @@
 //! The journal is the outbox: this only remembers what it was told since the start, and what a start finds unpublished is
 //! told again. Publishing twice is harmless, because message ids and `seq` tell repeats apart.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::wire::{Outgoing, Refused, Wire};
 
 /// The most messages on their way at a time.
 const MOST: usize = 256;
+/// How long what has left is gathered before it is written down.
+const GATHER: Duration = Duration::from_millis(100);
 /// How long to wait before sending again what did not get through.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The most bytes of a payload that a dead letter keeps: in base64, a message that every server takes.
@@ -53,7 +56,7 @@ pub struct Outbox {
 impl Outbox {
     /// Starts the loop; it ends when the last handle is gone.
     pub fn start(store: Arc<dyn Store>, wire: Arc<dyn Wire>, clock: Arc<dyn Clock>) -> Self {
-        let marker = Marker::start(store);
+        let marker = Marker::start(store, Arc::clone(&clock));
         let (sender, receiver) = mpsc::unbounded_channel();
         tokio::spawn(run(wire, clock, marker.clone(), receiver));
         Self { sender, marker }
@@ -170,19 +173,17 @@ struct Marker {
 }
 
 impl Marker {
-    fn start(store: Arc<dyn Store>) -> Self {
+    fn start(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut batch = Vec::new();
-            while receiver.recv_many(&mut batch, MOST).await > 0 {
-                let mut all = Published::default();
-                for published in batch.drain(..) {
-                    let Published { events, outcomes, jobs } = published;
-                    all.events.extend(events);
-                    all.outcomes.extend(outcomes);
-                    all.jobs.extend(jobs);
+            while receiver.recv_many(&mut batch, usize::MAX).await > 0 {
+                // What follows soon is written with it: of a video only the last event counts.
+                clock.sleep(GATHER).await;
+                while let Ok(published) = receiver.try_recv() {
+                    batch.push(published);
                 }
-                if let Err(error) = store.mark_published(all).await {
+                if let Err(error) = store.mark_published(gathered(&mut batch)).await {
                     tracing::debug!(error = %error, "what has left will be sent again after a restart");
                 }
             }
@@ -194,6 +195,21 @@ impl Marker {
         // The loop lives as long as its senders.
         let _ = self.sender.send(published);
     }
+}
+
+/// Everything of a batch, with the last event alone of each video and the last sending of each job.
+fn gathered(batch: &mut Vec<Published>) -> Published {
+    let (mut events, mut jobs, mut outcomes) = (HashMap::<_, u64>::new(), HashMap::new(), Vec::new());
+    for published in batch.drain(..) {
+        for (video, seq) in published.events {
+            let last = events.entry(video).or_default();
+            *last = seq.max(*last);
+        }
+        jobs.extend(published.jobs.into_iter().map(|(job, attempt, sends)| (job, (attempt, sends))));
+        outcomes.extend(published.outcomes);
+    }
+    let jobs = jobs.into_iter().map(|(job, (attempt, sends))| (job, attempt, sends)).collect();
+    Published { events: events.into_iter().collect(), outcomes, jobs }
 }
 
 fn event_message(user: &UserId, video: VideoId, recorded: &Recorded) -> Outgoing {

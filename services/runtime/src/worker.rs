@@ -11,6 +11,7 @@ pub mod ports;
 mod pulse;
 mod reservation;
 mod running;
+mod scratch;
 mod slots;
 
 use std::num::NonZeroUsize;

@@ -80,6 +80,8 @@ fn options(file: &Path) -> SqliteConnectOptions {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        // Less often than by default, because the writer waits for it.
+        .pragma("wal_autocheckpoint", "8000")
         .busy_timeout(Duration::from_secs(10))
 }
 

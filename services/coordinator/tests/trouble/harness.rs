@@ -10,7 +10,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use coordinator::actor::{Actors, Surroundings};
 use coordinator::committer::Committer;
-use coordinator::dispatcher::Dispatcher;
+use coordinator::dispatcher::{Dispatcher, Quotas};
 use coordinator::outbox::Outbox;
 use coordinator::position::Positions;
 use coordinator::store::{
@@ -33,6 +33,7 @@ use uuid::Uuid;
 /// The longest that anything is waited for.
 pub const SOON: Duration = Duration::from_secs(60);
 /// When the stream of these commands was created.
+const QUOTAS: Quotas = Quotas { video: 32, user: 128, service: 512 };
 const STREAM_CREATED: i64 = 1_800_000_000_000_000_000;
 
 /// Waits until `state` gives something, or fails the test with `what`.
@@ -88,7 +89,7 @@ impl Stage {
         let (as_store, as_wire, as_clock): (Arc<dyn Store>, Arc<dyn Wire>, Arc<dyn Clock>) =
             (store.clone(), wire.clone(), clock.clone());
         let outbox = Outbox::start(Arc::clone(&as_store), Arc::clone(&as_wire), Arc::clone(&as_clock));
-        let dispatcher = Dispatcher::start(Arc::clone(&as_wire), outbox.clone(), Arc::clone(&as_clock));
+        let dispatcher = Dispatcher::start(Arc::clone(&as_wire), outbox.clone(), Arc::clone(&as_clock), QUOTAS);
         let catalogue = Arc::new(Catalogue::shipped().expect("it is valid"));
         let around = Arc::new(Surroundings {
             store: Arc::clone(&as_store),

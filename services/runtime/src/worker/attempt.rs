@@ -133,10 +133,9 @@ impl Replica {
 
     /// Runs the handler, in time or not, with a folder that goes away.
     async fn make(&self, entry: &Entry, job: &Job, progress: watch::Sender<f64>) -> Result<Outcome, JobError> {
-        let folder = tempfile::Builder::new()
-            .prefix("dailies-")
-            .tempdir()
-            .map_err(|error| JobError::retry_later(format!("no scratch folder can be made: {error}")))?;
+        let folder = self.scratch.folder();
+        let folder =
+            folder.map_err(|error| JobError::retry_later(format!("no scratch folder can be made: {error}")))?;
         let task = Task {
             progress,
             desk: Some(self.desk.clone()),

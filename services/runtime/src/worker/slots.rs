@@ -1,6 +1,7 @@
 //! The replica: as many slots as it may run jobs, each taking one job at a time; started, watched and stopped together.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::desk::Desk;
 use super::ports::{JobQueue, Reporter};
 use super::running::{Cause, Running};
+use super::scratch::Scratch;
 use super::{Handler, WorkerError, WorkerSettings};
 use crate::artifacts::ObjectStore;
 use crate::backoff::Backoff;
@@ -27,6 +29,9 @@ use crate::registration::{self, Figures, Registration};
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a stopping replica waits for coordinators to hear what became of its jobs.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Threads for handlers on each core.
+const THREADS_A_CORE: usize = 4;
 
 /// All that a replica is made of.
 #[derive(Clone)]
@@ -67,6 +72,7 @@ pub(super) struct Replica {
     pub handlers: tokio::runtime::Handle,
     pub shutdown: CancellationToken,
     pub tally: Tally,
+    pub scratch: Scratch,
 }
 
 /// What became of the jobs so far.
@@ -118,7 +124,7 @@ impl Replica {
             worker: parts.instance.clone(),
             hurry: CancellationToken::new(),
         };
-        Arc::new(Self { parts, desk, running: Arc::default(), handlers, shutdown, tally: Tally::default() })
+        Arc::new(Self { parts, desk, running: Arc::default(), handlers, shutdown, tally: Tally::default(), scratch: Scratch::default() })
     }
 
     fn figures(self: &Arc<Self>) -> Figures {
@@ -218,9 +224,11 @@ impl Drop for AbortOnDrop {
 struct HandlerRuntime(Option<tokio::runtime::Runtime>);
 
 impl HandlerRuntime {
+    /// With a thread for each job, as far as that makes sense: more than a few for each core only get in each other's way.
     fn new(parts: &Parts) -> Result<Self, WorkerError> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(parts.settings.concurrency.get() + 1)
+            .worker_threads(parts.settings.concurrency.get().min(THREADS_A_CORE * cores) + 1)
             .thread_name(format!("{}-job", parts.service))
             .enable_all()
             .build()

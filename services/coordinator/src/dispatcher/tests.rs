@@ -1,0 +1,179 @@
+//! Who is next, told step by step.
+
+use chrono::TimeDelta;
+use messages::artifact::ArtifactKey;
+use messages::id::{BranchName, CheckpointId};
+use messages::phase::Phase;
+use uuid::Uuid;
+
+use super::*;
+
+const WIDE: Quotas = Quotas { video: 100, user: 100, service: 100 };
+
+fn at(milliseconds: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::milliseconds(milliseconds)
+}
+
+/// The n-th chunk of a user's video.
+fn chunk(user: &str, video: u128, n: u32) -> PlannedJob {
+    let video = VideoId::from_uuid(Uuid::from_u128(video));
+    let checkpoint = CheckpointId::derived(video, &BranchName::main(), Phase::Chunks, 1);
+    PlannedJob {
+        id: JobId { checkpoint, artifact: ArtifactKey::Chunk(n), version: 1 },
+        video,
+        user: user.parse().expect("a user"),
+        service: Service::Chunk,
+        attempt: 1,
+        sends: 0,
+        interactive: false,
+        not_before: at(0),
+        body: Vec::new(),
+    }
+}
+
+/// The same, ordered by somebody who waits for it.
+fn ordered(user: &str, video: u128, n: u32) -> PlannedJob {
+    PlannedJob { interactive: true, ..chunk(user, video, n) }
+}
+
+/// Sends what may be sent, and says what that was.
+fn send(lines: &mut Lines, now: DateTime<Utc>) -> Vec<JobId> {
+    let picked = lines.pick(now);
+    lines.sent(&picked, now);
+    picked
+}
+
+/// Sends until nothing more may be sent, each job being begun as soon as it is sent.
+fn send_and_begin(lines: &mut Lines, now: DateTime<Utc>) -> Vec<JobId> {
+    let mut all = Vec::new();
+    loop {
+        let sent = send(lines, now);
+        if sent.is_empty() {
+            return all;
+        }
+        sent.iter().for_each(|id| lines.alive(*id, now));
+        all.extend(sent);
+    }
+}
+
+#[test]
+fn a_queue_that_nobody_takes_from_holds_one_job() {
+    let mut lines = Lines::new(WIDE);
+    (0..5).for_each(|n| lines.plan(chunk("a", 1, n), at(0)));
+    assert_eq!(send(&mut lines, at(0)), [chunk("a", 1, 0).id]);
+    assert_eq!(send(&mut lines, at(0)), []);
+    lines.alive(chunk("a", 1, 0).id, at(5));
+    assert_eq!(send(&mut lines, at(5)), [chunk("a", 1, 1).id], "a worker has begun, and may have room for another");
+}
+
+#[test]
+fn a_queue_that_is_taken_from_fast_holds_what_is_taken_in_a_tenth_of_a_second() {
+    let mut lines = Lines::new(WIDE);
+    (0..40).for_each(|video| lines.plan(chunk("a", video, 0), at(0)));
+    let mut sent = 0;
+    for round in 0..4 {
+        let now = send(&mut lines, at(10 * round));
+        sent += now.len();
+        now.iter().for_each(|id| lines.done(*id, at(10 * round + 5)));
+    }
+    assert_eq!(sent, 1 + 1 + 2 + 4, "it doubles as long as everything is taken");
+    assert_eq!(send(&mut lines, at(1000)).len(), 1, "and forgets what was long ago");
+}
+
+#[test]
+fn nobody_has_more_under_way_than_the_quotas_allow() {
+    for (quotas, sent) in [
+        (Quotas { video: 2, ..WIDE }, 2 + 2 + 2),
+        (Quotas { user: 3, ..WIDE }, 3 + 3),
+        (Quotas { service: 4, ..WIDE }, 4),
+        (WIDE, 15),
+    ] {
+        let mut lines = Lines::new(quotas);
+        for n in 0..5 {
+            for (user, video) in [("a", 1), ("a", 2), ("b", 3)] {
+                lines.plan(chunk(user, video, n), at(0));
+            }
+        }
+        assert_eq!(send_and_begin(&mut lines, at(0)).len(), sent, "{quotas:?}");
+    }
+}
+
+#[test]
+fn what_ends_makes_room_for_the_next_of_the_same_video() {
+    let mut lines = Lines::new(Quotas { video: 1, ..WIDE });
+    (0..3).for_each(|n| lines.plan(chunk("a", 1, n), at(0)));
+    assert_eq!(send_and_begin(&mut lines, at(0)), [chunk("a", 1, 0).id]);
+    lines.done(chunk("a", 1, 0).id, at(1));
+    assert_eq!(send_and_begin(&mut lines, at(1)), [chunk("a", 1, 1).id]);
+    assert_eq!(lines.counts(), Counts { waiting: 1, sent: 1 });
+}
+
+#[test]
+fn whoever_has_the_fewest_under_way_is_next() {
+    let mut lines = Lines::new(WIDE);
+    (0..100).for_each(|video| lines.plan(chunk("many", video, 0), at(0)));
+    let first = send(&mut lines, at(0));
+    first.iter().for_each(|id| lines.alive(*id, at(0)));
+    lines.plan(chunk("one", 1000, 0), at(1));
+    assert_eq!(send(&mut lines, at(1)), [chunk("one", 1000, 0).id]);
+}
+
+#[test]
+fn what_somebody_waits_for_goes_before_what_is_only_queued() {
+    let mut lines = Lines::new(WIDE);
+    (0..100).for_each(|video| lines.plan(chunk("many", video, 0), at(0)));
+    // The only slot works on the first, the second is in the queue.
+    let running = send(&mut lines, at(0));
+    running.iter().for_each(|id| lines.alive(*id, at(5)));
+    let queued = send(&mut lines, at(5));
+    assert_eq!(queued.len(), 1);
+
+    lines.plan(ordered("other", 1000, 0), at(1_000));
+
+    let in_the_way: Vec<_> = lines.in_the_way(at(1_000)).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(in_the_way, queued, "what runs is left alone");
+    in_the_way.iter().for_each(|id| lines.call_back(*id, at(1_000)));
+    assert_eq!(send(&mut lines, at(1_000))[0], ordered("other", 1000, 0).id);
+    assert!(lines.in_the_way(at(1_001)).is_empty(), "nobody else waits");
+
+    // Half a second later it is its turn again, before its neighbours.
+    lines.alive(ordered("other", 1000, 0).id, at(1_400));
+    let next = send(&mut lines, at(1_600));
+    assert_eq!(next, queued);
+}
+
+#[test]
+fn a_job_that_was_called_back_too_late_stays_with_its_worker() {
+    let mut lines = Lines::new(WIDE);
+    lines.plan(chunk("many", 1, 0), at(0));
+    let queued = send(&mut lines, at(0))[0];
+    lines.plan(ordered("other", 1000, 0), at(500));
+    lines.call_back(queued, at(500));
+    // A worker took it in the same moment.
+    lines.alive(queued, at(520));
+    send(&mut lines, at(520));
+    assert_eq!(send(&mut lines, at(2_000)), [], "it is not sent a second time");
+    assert_eq!(lines.counts(), Counts { waiting: 0, sent: 2 });
+}
+
+#[test]
+fn word_of_an_older_attempt_does_not_start_the_next_one_early() {
+    let mut lines = Lines::new(WIDE);
+    let again = PlannedJob { attempt: 2, not_before: at(2_000), ..chunk("a", 1, 0) };
+    lines.plan(again.clone(), at(0));
+    lines.alive(again.id, at(10));
+    assert_eq!(send(&mut lines, at(1_999)), []);
+    assert_eq!(send(&mut lines, at(2_000)), [again.id]);
+}
+
+#[test]
+fn what_ends_is_forgotten_wherever_it_stood() {
+    let mut lines = Lines::new(WIDE);
+    (0..3).for_each(|n| lines.plan(chunk("a", 1, n), at(0)));
+    lines.plan(PlannedJob { not_before: at(500), ..chunk("a", 1, 3) }, at(0));
+    send(&mut lines, at(0));
+    (0..4).for_each(|n| lines.end(chunk("a", 1, n).id));
+    assert_eq!(lines.counts(), Counts::default());
+    assert_eq!(send(&mut lines, at(1_000)), []);
+    assert!(lines.under_way_of_user.is_empty() && lines.under_way_of_video.is_empty() && lines.later.is_empty());
+}
