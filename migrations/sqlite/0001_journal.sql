@@ -32,6 +32,8 @@ create index video_unpublished on video (partition) where published_seq < seq;
 create index video_purge on video (partition, purge_at) where purge_at is not null;
 create index video_forgotten on video (partition, forgotten_since) where forgotten_since is not null;
 
+-- With row ids, as are commands and jobs: long rows of many videos then lie one after the other in few pages, and only the
+-- short keys are scattered. A commit writes a third of the pages.
 create table event (
     video_id text not null,
     seq integer not null,
@@ -40,7 +42,7 @@ create table event (
     type text not null,
     body text not null,
     primary key (video_id, seq)
-) strict, without rowid;
+) strict;
 
 -- How each command ended, so that a repeat gets the first outcome. An id counts for whoever sent it: nobody can use up
 -- an id of somebody else's, or hear its answer.
@@ -56,7 +58,7 @@ create table command (
     -- Whether there was no such video: such rows are forgotten when their command has left the stream.
     in_vain integer not null default 0,
     primary key (video_id, user_id, command_id)
-) strict, without rowid;
+) strict;
 
 create index command_unsent on command (partition) where sent = 0;
 create index command_in_vain on command (recorded_at) where in_vain = 1;
@@ -75,7 +77,7 @@ create table job (
     priority integer not null,
     not_before integer not null,
     body blob not null
-) strict, without rowid;
+) strict;
 
 create index job_by_partition on job (partition, not_before);
 create index job_by_video on job (video_id);

@@ -31,6 +31,8 @@ const CALLED_BACK: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(30);
 /// The same when the whole queue is known to be gone: workers say that they live every 5 s.
 const SILENCE_AFTER_LOSS: Duration = Duration::from_secs(11);
+/// How long it is not written down that a job was sent: most of the quick ones have ended by then.
+const UNMARKED: Duration = Duration::from_millis(500);
 /// How often the silent ones are looked for, and how long to wait after a failure to send.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -152,6 +154,10 @@ impl Loop {
             }
             self.look_for_the_silent(now).await;
             self.fill(now).await;
+            let sent = self.lines.to_mark(now);
+            if !sent.is_empty() {
+                self.outbox.mark_jobs(sent);
+            }
         }
     }
 
@@ -188,8 +194,7 @@ impl Loop {
                         }
                     }
                     // One that was refused is silent, and so tried again should word of it have been lost.
-                    let sent = self.lines.sent(&picked, self.clock.now());
-                    self.outbox.mark_jobs(sent);
+                    self.lines.sent(&picked, self.clock.now());
                 }
                 Err(error) => {
                     tracing::debug!(error = %error, jobs = picked.len(), "jobs wait for the bus");
@@ -263,6 +268,8 @@ struct Lines {
     lines: BTreeMap<Service, Line>,
     /// Jobs that may not start yet.
     later: BTreeSet<(DateTime<Utc>, JobId)>,
+    /// Jobs that were sent, and when; it is not written down yet.
+    unmarked: VecDeque<(DateTime<Utc>, JobId)>,
     under_way_of_video: HashMap<VideoId, usize>,
     under_way_of_user: HashMap<UserId, usize>,
 }
@@ -330,6 +337,7 @@ impl Lines {
             jobs: HashMap::new(),
             lines: BTreeMap::new(),
             later: BTreeSet::new(),
+            unmarked: VecDeque::new(),
             under_way_of_video: HashMap::new(),
             under_way_of_user: HashMap::new(),
         }
@@ -519,17 +527,25 @@ impl Lines {
         })
     }
 
-    fn sent(&mut self, ids: &[JobId], now: DateTime<Utc>) -> Vec<(JobId, u32, u32)> {
-        let mut sent = Vec::with_capacity(ids.len());
+    fn sent(&mut self, ids: &[JobId], now: DateTime<Utc>) {
         for id in ids {
             if let Some(entry) = self.jobs.get_mut(id) {
                 entry.job.sends += 1;
-                sent.push((*id, entry.job.attempt, entry.job.sends));
+                self.unmarked.push_back((now, *id));
             }
             // Its end may have been heard before word of its being stored.
             self.place(*id, Place::Sent { heard: now, begun: false });
         }
-        sent
+    }
+
+    /// Jobs that were sent a while ago and have not ended, in which attempt and how often: that is worth writing down. Until
+    /// then a restart sends them again under the same message id, and the queue takes them for the repeats that they are.
+    fn to_mark(&mut self, now: DateTime<Utc>) -> Vec<(JobId, u32, u32)> {
+        let mut marks = Vec::new();
+        while let Some((_, id)) = self.unmarked.pop_front_if(|(sent, _)| *sent + UNMARKED <= now) {
+            marks.extend(self.jobs.get(&id).map(|entry| (id, entry.job.attempt, entry.job.sends)));
+        }
+        marks
     }
 
     fn silent(&self, now: DateTime<Utc>, silence: Duration) -> Vec<(JobId, String)> {
@@ -542,7 +558,9 @@ impl Lines {
     }
 
     fn next_due(&self, now: DateTime<Utc>) -> Option<Duration> {
-        self.later.first().map(|(due, _)| (*due - now).to_std().unwrap_or_default())
+        let due = self.later.first().map(|(due, _)| *due);
+        let mark = self.unmarked.front().map(|(sent, _)| *sent + UNMARKED);
+        due.into_iter().chain(mark).min().map(|next| (next - now).to_std().unwrap_or_default())
     }
 
     fn counts(&self) -> Counts {

@@ -89,7 +89,8 @@ async fn writer(file: &Path) -> Result<SqlitePool, StoreError> {
     SqlitePoolOptions::new()
         .max_connections(1)
         .after_release(|connection, _| Box::pin(roll_back_leftovers(connection)))
-        .connect_with(options(file))
+        // In KiB: what a busy transaction touches.
+        .connect_with(options(file).pragma("cache_size", "-16000"))
         .await
         .map_err(|error| unusable(file, error.to_string()))
 }

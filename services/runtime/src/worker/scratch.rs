@@ -23,7 +23,8 @@ impl Scratch {
     /// Gives an empty folder out.
     pub fn folder(&self) -> io::Result<Folder> {
         let used_before = self.empty.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let folder = match used_before.filter(|folder| is_empty(folder.path())) {
+        // Somebody may have tidied up the system's temporary files.
+        let folder = match used_before.filter(|folder| folder.path().is_dir()) {
             Some(folder) => folder,
             None => tempfile::Builder::new().prefix("dailies-").tempdir()?,
         };
@@ -47,7 +48,7 @@ impl Drop for Folder {
     }
 }
 
-/// Whether it is there and holds nothing: somebody may tidy up the system's temporary files.
+/// Whether it is there and holds nothing.
 fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
