@@ -196,8 +196,9 @@ pub fn every_outcome() -> [CommandOutcome; 2] {
             first_command_id: first_command_id(),
             answer: json!({"message": "Planning has started.", "status": "queued", "video_id": video()}),
             time: time(3),
+            trace: None,
         },
-        CommandOutcome::CommandRejected { command_id: command_id(), rejection: refusal(), time: time(4) },
+        CommandOutcome::CommandRejected { command_id: command_id(), rejection: refusal(), time: time(4), trace: None },
     ];
     every_outcome_is_here(&outcomes);
     outcomes

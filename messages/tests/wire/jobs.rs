@@ -194,7 +194,8 @@ pub fn order(key: ArtifactKey, work: Work) -> Job {
         prefix: "ada/videos/vid-1/main/cp-1/".into(),
         deadline_s: 1800,
         price: usd(280_000),
-        trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+        trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
+        planned_at: None,
         work,
     }
 }
@@ -202,7 +203,7 @@ pub fn order(key: ArtifactKey, work: Work) -> Job {
 /// A worker's report.
 pub fn report<T>(outcome: T) -> Report<T> {
     let job = job(ArtifactKey::Chunk(1));
-    Report { user: user(), video: video(), job, attempt: 3, worker: "host-0195f0a0".into(), outcome }
+    Report { user: user(), video: video(), job, attempt: 3, worker: "host-0195f0a0".into(), trace: None, outcome }
 }
 
 fn every_work() -> Vec<Work> {

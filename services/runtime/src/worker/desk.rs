@@ -6,7 +6,8 @@ use std::time::Duration;
 use messages::codec;
 use messages::id::{JobId, UserId, VideoId};
 use messages::job::{Job, Outcome, Report};
-use messages::subject::Partition;
+use messages::subject::{self, Partition};
+use messages::trace::Trace;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,7 @@ use super::ports::Reporter;
 use crate::backoff::Backoff;
 use crate::bus::RequestError;
 use crate::clock::Clock;
+use crate::trace::{Span, SpanKind};
 
 /// How long one question waits for its answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -26,11 +28,21 @@ pub(super) struct Subject {
     pub id: JobId,
     pub attempt: u32,
     pub partition: Partition,
+    /// The trace that reports are part of.
+    #[serde(default, deserialize_with = "messages::trace::lenient")]
+    pub trace: Option<Trace>,
 }
 
 impl From<&Job> for Subject {
     fn from(job: &Job) -> Self {
-        Self { user: job.user.clone(), video: job.video, id: job.id, attempt: job.attempt, partition: job.partition }
+        Self {
+            user: job.user.clone(),
+            video: job.video,
+            id: job.id,
+            attempt: job.attempt,
+            partition: job.partition,
+            trace: job.trace,
+        }
     }
 }
 
@@ -49,12 +61,20 @@ impl Desk {
     /// Says it until somebody answers. None when there is no time left.
     pub async fn report<T: Outcome>(&self, about: &Subject, outcome: T) -> Option<T::Reply> {
         let subject = about.partition.outcome(T::NAME);
+        let said = about.trace.map(|job| {
+            let template = || subject::outcome_template(T::NAME);
+            let name = || format!("send {}", template()).into();
+            let mut said = Span::part(SpanKind::Client, job, format_args!("{}.{}", T::NAME, about.attempt), name);
+            said.say_message("send", template);
+            said
+        });
         let report = Report {
             user: about.user.clone(),
             video: about.video,
             job: about.id,
             attempt: about.attempt,
             worker: self.worker.clone(),
+            trace: said.as_ref().map(Span::context),
             outcome,
         };
         let bytes = match codec::encode(&report) {
