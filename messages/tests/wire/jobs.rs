@@ -200,6 +200,15 @@ pub fn order(key: ArtifactKey, work: Work) -> Job {
     }
 }
 
+/// What is said with the trace that it belongs to, and with the time since when it waits.
+pub fn traced() -> Vec<Case> {
+    let film = object(ArtifactKey::Stitched, MediaType::Mp4);
+    let work = Work::Refine(Box::new(RefineWork::Thumbnail(MakeThumbnail { film, duration_s: 15.0 })));
+    let job = Job { planned_at: Some(time(7)), ..order(ArtifactKey::Thumbnail, work) };
+    let report = Report { trace: job.trace, ..report(Returned {}) };
+    vec![Case::packed("job_planned_at", job).second(), Case::packed("report_traced", report).second()]
+}
+
 /// A worker's report.
 pub fn report<T>(outcome: T) -> Report<T> {
     let job = job(ArtifactKey::Chunk(1));

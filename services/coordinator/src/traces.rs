@@ -77,3 +77,74 @@ pub fn followed(events: &[Recorded], phases: &Phases) -> Vec<Trace> {
     }
     followed
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use messages::id::BranchName;
+    use messages::phase::Phase;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn video() -> VideoId {
+        "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("valid")
+    }
+
+    fn checkpoint(phase: Phase) -> CheckpointId {
+        CheckpointId::derived(video(), &BranchName::main(), phase, 1)
+    }
+
+    fn command(name: &str) -> CommandId {
+        name.parse().expect("valid")
+    }
+
+    /// A phase, started by a command or by a rule.
+    fn started(phase: Phase, parent: Option<Phase>, by: Option<&str>) -> Recorded {
+        let event = Event::PhaseStarted {
+            branch: BranchName::main(),
+            phase,
+            version: 1,
+            checkpoint_id: checkpoint(phase),
+            parent: parent.map(checkpoint),
+            notes: Vec::new(),
+            chunk_plan: Vec::new(),
+            artifacts: Vec::new(),
+            jobs: Vec::new(),
+        };
+        Recorded { seq: 1, time: DateTime::default(), command_id: by.map(command), event }
+    }
+
+    #[test]
+    fn a_phase_has_the_trace_that_its_command_brought_or_else_its_own() {
+        let given: Trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().expect("valid");
+        let answered = CommandOutcome::CommandAnswered {
+            command_id: command("second"),
+            first_command_id: command("second"),
+            answer: Value::Null,
+            time: DateTime::default(),
+            trace: Some(given),
+        };
+        let outcomes = HashMap::from([((UserId::local(), command("second")), answered)]);
+        let journal = [
+            started(Phase::Planning, None, Some("first")),
+            started(Phase::Storyboard, Some(Phase::Planning), Some("second")),
+            started(Phase::Chunks, Some(Phase::Storyboard), None),
+        ];
+        let phases = of_journal(video(), &UserId::local(), &journal, &outcomes);
+        assert_eq!(phases[&checkpoint(Phase::Planning)], Trace::of_command(video(), &command("first")));
+        assert_eq!(phases[&checkpoint(Phase::Storyboard)], given);
+        assert_eq!(phases[&checkpoint(Phase::Chunks)], Trace::of_phase(checkpoint(Phase::Chunks)));
+        assert_eq!(followed(&journal[2..], &phases), [given], "it goes on from the phase that fed it");
+        assert_eq!(followed(&journal[..1], &phases), []);
+    }
+
+    #[test]
+    fn what_a_rule_starts_is_no_part_of_the_report_that_it_was_waiting_for() {
+        let cause = Trace::of_command(video(), &command("first"));
+        let by_hand = [started(Phase::Storyboard, Some(Phase::Planning), Some("first"))];
+        assert_eq!(of_events(&by_hand, cause), [cause]);
+        let by_rule = [started(Phase::Storyboard, Some(Phase::Planning), None)];
+        assert_eq!(of_events(&by_rule, cause), [Trace::of_phase(checkpoint(Phase::Storyboard))]);
+    }
+}
