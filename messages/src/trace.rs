@@ -56,11 +56,15 @@ fn exact<const N: usize>(bytes: Option<&[u8]>) -> [u8; N] {
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("00-")?;
-        self.trace_id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str("-")?;
-        self.span_id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        write!(f, "-{:02x}", u8::from(self.sampled))
+        // Every event carries one, so it is put together by hand.
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = *b"00-________________________________-________________-00";
+        let ids = self.trace_id.iter().chain(&self.span_id).flat_map(|byte| [byte >> 4, byte & 15]);
+        for (place, digit) in text.iter_mut().filter(|place| **place == b'_').zip(ids) {
+            *place = DIGITS[usize::from(digit)];
+        }
+        text[54] += u8::from(self.sampled);
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

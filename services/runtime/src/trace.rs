@@ -278,7 +278,8 @@ mod tests {
         let settings = crate::config::load(None).and_then(|settings| settings.section::<TraceSettings>("telemetry"));
         let tracing = Tracing::start(&settings.expect("the defaults are valid"), "test").expect("it is off");
         assert!(!is_on() && tracing.0.is_none());
-        let given: Trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().expect("the standard's own");
+        let given: Trace =
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().expect("the standard's own");
         let name = || panic!("a span that goes nowhere needs no name");
         assert_eq!(Span::handling(given, "part", name).context(), given, "what came is handed on");
         assert_eq!(Span::root(SpanKind::Server, given, name).context(), given);
