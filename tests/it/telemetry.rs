@@ -95,7 +95,7 @@ async fn every_process_counts_what_the_architecture_lists_and_nothing_else() {
 
 #[tokio::test]
 async fn a_process_that_lacks_something_is_alive_and_says_what_it_lacks() {
-    let mut cluster = Cluster::start("").await;
+    let cluster = Cluster::start("").await;
     cluster.nats.kill();
     until("everybody but the store says that NATS is missing", SOON, async || {
         for (process, _) in PROCESSES.iter().filter(|(process, _)| *process != "store") {
