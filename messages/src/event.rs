@@ -14,6 +14,7 @@ use crate::id::{ArtifactId, BranchName, CheckpointId, CommandId, JobId, UserId, 
 use crate::job::{FailureKind, Spent};
 use crate::money::Usd;
 use crate::phase::Phase;
+use crate::trace::{self, Trace};
 use crate::video::{Request, Settings};
 
 /// An event as the journal has it.
@@ -543,6 +544,9 @@ pub enum CommandOutcome {
         answer: Value,
         /// When.
         time: DateTime<Utc>,
+        /// The trace that its sender gave; a header where it is published.
+        #[serde(default, deserialize_with = "trace::lenient", skip_serializing_if = "Option::is_none")]
+        trace: Option<Trace>,
     },
     /// It was refused and changed nothing.
     CommandRejected {
@@ -553,6 +557,9 @@ pub enum CommandOutcome {
         rejection: Rejection,
         /// When.
         time: DateTime<Utc>,
+        /// The trace that its sender gave; a header where it is published.
+        #[serde(default, deserialize_with = "trace::lenient", skip_serializing_if = "Option::is_none")]
+        trace: Option<Trace>,
     },
 }
 
@@ -569,6 +576,13 @@ impl CommandOutcome {
     pub const fn time(&self) -> DateTime<Utc> {
         match self {
             Self::CommandAnswered { time, .. } | Self::CommandRejected { time, .. } => *time,
+        }
+    }
+
+    /// The trace that the command's sender gave.
+    pub const fn trace(&self) -> Option<Trace> {
+        match self {
+            Self::CommandAnswered { trace, .. } | Self::CommandRejected { trace, .. } => *trace,
         }
     }
 

@@ -18,6 +18,7 @@ use crate::refine::RefineWork;
 use crate::service::Service;
 use crate::storyboard::DrawBeat;
 use crate::subject::Partition;
+use crate::trace::{self, Trace};
 
 /// Coordinator to worker, on `job.{service}.{user}.{video}.{job}`, MessagePack.
 ///
@@ -42,8 +43,12 @@ pub struct Job {
     pub deadline_s: u32,
     /// The most that this job may cost; zero needs no claim.
     pub price: Usd,
-    /// W3C `traceparent` of what ordered it.
-    pub trace: Option<String>,
+    /// What ordered it.
+    #[serde(default, deserialize_with = "trace::lenient")]
+    pub trace: Option<Trace>,
+    /// When it may have begun at the earliest; older coordinators do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_at: Option<DateTime<Utc>>,
     /// What to make.
     pub work: Work,
 }
@@ -114,6 +119,9 @@ pub struct Report<T> {
     pub attempt: u32,
     /// The replica that speaks, for people.
     pub worker: String,
+    /// The part of the job's trace that says it; older workers do not tell.
+    #[serde(default, deserialize_with = "trace::lenient", skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
     /// What it says.
     pub outcome: T,
 }
@@ -127,6 +135,7 @@ impl<T> Report<T> {
             job: self.job,
             attempt,
             worker: self.worker.clone(),
+            trace: self.trace,
             outcome,
         }
     }

@@ -13,6 +13,7 @@
 //! | [`query`] | what anyone may see, request/reply | anyone → coordinator | `query.…` |
 //! | [`job`] and [`planner`], [`storyboard`], [`chunk`], [`refine`], [`import`] | work, one family per service | coordinator → worker | `job.{service}.…` |
 //! | [`job`] | `claim`, `submitted`, `done`, `failed`, `returned` | worker → coordinator, request | `coordinator.{partition}.{outcome}` |
+//! | [`trace`] | which trace something belongs to; goes along with all of the above | | |
 //! | [`subject`], [`codec`] | every subject name; the bytes of internal messages | | |
 
 pub mod artifact;
@@ -34,5 +35,6 @@ pub mod service;
 pub mod spec;
 pub mod storyboard;
 pub mod subject;
+pub mod trace;
 pub mod video;
 pub mod violation;

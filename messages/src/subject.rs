@@ -101,6 +101,21 @@ pub fn command(user: &UserId, video: VideoId, verb: &str) -> String {
     format!("video.{user}.{video}.cmd.{verb}")
 }
 
+/// The subject of a command without ids, for those who count and trace.
+pub fn command_template(verb: &str) -> String {
+    format!("video.{{user}}.{{video}}.cmd.{verb}")
+}
+
+/// The subject of a service's jobs without ids.
+pub fn job_template(service: Service) -> String {
+    format!("job.{service}.{{user}}.{{video}}.{{job}}")
+}
+
+/// The subject of one kind of report without ids.
+pub fn outcome_template(name: &str) -> String {
+    format!("coordinator.{{partition}}.{name}")
+}
+
 /// `video.{user}.{video}.event.{name}`. The video is a token here, because a rejection goes to whatever its sender
 /// called it.
 pub fn event(user: &UserId, video: &str, name: &str) -> String {

@@ -71,6 +71,12 @@ fn outcomes_of_commands_have_their_frozen_bodies() {
 }
 
 #[test]
+fn what_carries_a_trace_has_its_frozen_bytes() {
+    frozen::check(FOLDER, &jobs::traced());
+    frozen::check(FOLDER, &commands::traced_outcomes());
+}
+
+#[test]
 fn what_everybody_may_watch_has_its_frozen_bodies() {
     frozen::check(FOLDER, &commands::public_events());
 }

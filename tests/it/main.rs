@@ -14,6 +14,7 @@
 //! | `retention` | what was abandoned is listed, then collected with its objects |
 //! | `nats_cli`, `nats_py` | other people's clients |
 //! | `processes` | every service as a process of its own |
+//! | `telemetry`, `traces` | what those see who look after it: figures, health; each phase as one trace |
 //! | `bad_days` | kills, restarts, missing tools |
 //! | `tidy` | what must not be in the code |
 //!
@@ -35,6 +36,8 @@ mod nats_cli;
 mod nats_py;
 mod processes;
 mod retention;
+mod telemetry;
 mod terminal;
 mod tidy;
+mod traces;
 mod uploads;

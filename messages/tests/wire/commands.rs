@@ -188,6 +188,20 @@ pub fn outcomes() -> Vec<Case> {
     every_outcome().map(|outcome| Case::json(outcome_name(&outcome), outcome)).into()
 }
 
+/// How commands end that came with a trace.
+pub fn traced_outcomes() -> Vec<Case> {
+    let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok();
+    let traced = every_outcome().map(|mut outcome| {
+        match &mut outcome {
+            CommandOutcome::CommandAnswered { trace, .. } | CommandOutcome::CommandRejected { trace, .. } => {
+                *trace = given;
+            }
+        }
+        Case::json(outcome_name(&outcome), outcome).second()
+    });
+    traced.into()
+}
+
 /// One answered and one refused.
 pub fn every_outcome() -> [CommandOutcome; 2] {
     let outcomes = [
@@ -196,8 +210,9 @@ pub fn every_outcome() -> [CommandOutcome; 2] {
             first_command_id: first_command_id(),
             answer: json!({"message": "Planning has started.", "status": "queued", "video_id": video()}),
             time: time(3),
+            trace: None,
         },
-        CommandOutcome::CommandRejected { command_id: command_id(), rejection: refusal(), time: time(4) },
+        CommandOutcome::CommandRejected { command_id: command_id(), rejection: refusal(), time: time(4), trace: None },
     ];
     every_outcome_is_here(&outcomes);
     outcomes

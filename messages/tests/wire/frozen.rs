@@ -54,6 +54,13 @@ impl Case {
     }
 }
 
+impl Case {
+    /// The same among the fixtures of the second version, beside what was written before.
+    pub fn second(self) -> Self {
+        Self { file: self.file.replacen("v1/", "v2/", 1), ..self }
+    }
+}
+
 /// Whether what was read is what was meant.
 pub fn same<T: PartialEq + Debug>(meant: &T, read: &T) -> Result<(), String> {
     if meant == read { Ok(()) } else { Err(format!("it reads as {read:#?}\nbut means {meant:#?}")) }

@@ -194,15 +194,25 @@ pub fn order(key: ArtifactKey, work: Work) -> Job {
         prefix: "ada/videos/vid-1/main/cp-1/".into(),
         deadline_s: 1800,
         price: usd(280_000),
-        trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+        trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
+        planned_at: None,
         work,
     }
+}
+
+/// What is said with the trace that it belongs to, and with the time since when it waits.
+pub fn traced() -> Vec<Case> {
+    let film = object(ArtifactKey::Stitched, MediaType::Mp4);
+    let work = Work::Refine(Box::new(RefineWork::Thumbnail(MakeThumbnail { film, duration_s: 15.0 })));
+    let job = Job { planned_at: Some(time(7)), ..order(ArtifactKey::Thumbnail, work) };
+    let report = Report { trace: job.trace, ..report(Returned {}) };
+    vec![Case::packed("job_planned_at", job).second(), Case::packed("report_traced", report).second()]
 }
 
 /// A worker's report.
 pub fn report<T>(outcome: T) -> Report<T> {
     let job = job(ArtifactKey::Chunk(1));
-    Report { user: user(), video: video(), job, attempt: 3, worker: "host-0195f0a0".into(), outcome }
+    Report { user: user(), video: video(), job, attempt: 3, worker: "host-0195f0a0".into(), trace: None, outcome }
 }
 
 fn every_work() -> Vec<Work> {

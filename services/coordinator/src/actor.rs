@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -16,19 +16,23 @@ use futures::FutureExt as _;
 use messages::command::{Code, Command, Rejection, Via};
 use messages::event::{CommandOutcome, Event, Recorded};
 use messages::id::{CommandId, JobId, UserId, VideoId};
-use messages::job::{self, ClaimReply, Failed, FailureKind, NotWanted};
+use messages::job::{self, ClaimReply, Failed, FailureKind, NotWanted, Outcome as _};
 use messages::query::LedgerRow;
 use messages::subject::Partition;
+use messages::trace::Trace;
 use messages::{codec, subject};
 use runtime::clock::Clock;
+use runtime::trace::{self, Span, SpanKind};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
 use crate::committer::Committer;
 use crate::dispatcher::Dispatcher;
+use crate::metrics;
 use crate::outbox::{Outbox, dead_letter};
 use crate::position::Positions;
 use crate::store::{Append, Appended, PlannedJob, Position, Store, StoreError, Unpublished, VideoRow};
+use crate::traces::{self, Phases};
 use crate::video::{Decision, Input, JobState, Reply, Setup, Video};
 use crate::wire::Wire;
 
@@ -86,6 +90,8 @@ pub struct CommandMail {
     pub at: Position,
     /// When it was stored, if that was before this reading began: then it may have been decided before a crash.
     pub stored_before: Option<DateTime<Utc>>,
+    /// The trace that its sender gave.
+    pub trace: Option<Trace>,
 }
 
 /// A worker's report and where its answer goes.
@@ -128,6 +134,7 @@ impl Actors {
             video,
             state: None,
             unsure: false,
+            span: None,
             mails,
             actors: Arc::clone(self),
             around: Arc::clone(&self.surroundings),
@@ -153,10 +160,12 @@ impl Actors {
 }
 
 /// What an actor knows of its video.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Known {
     video: Option<Video>,
     outcomes: HashMap<(UserId, CommandId), CommandOutcome>,
+    /// Kept only while spans are sent.
+    phases: Phases,
 }
 
 struct Actor {
@@ -165,6 +174,8 @@ struct Actor {
     state: Option<Known>,
     /// Whether something may be recorded that was never handed on: the fence was lost, perhaps to ourselves.
     unsure: bool,
+    /// What is being done; orders and events are part of it.
+    span: Option<Span>,
     mails: mpsc::UnboundedReceiver<Mail>,
     actors: Arc<Actors>,
     around: Arc<Surroundings>,
@@ -174,9 +185,16 @@ impl Actor {
     async fn run(mut self) {
         let clock = Arc::clone(&self.around.clock);
         loop {
+            self.span = None;
             match clock.within(IDLE, self.mails.recv()).await {
-                Some(Some(Mail::Command(mail))) => self.command(mail).await,
-                Some(Some(Mail::Report(mail))) => self.report(mail).await,
+                Some(Some(Mail::Command(mail))) => {
+                    self.span = Some(command_span(self.video, &mail));
+                    self.command(mail).await;
+                }
+                Some(Some(Mail::Report(mail))) => {
+                    self.span = report_span(&mail.input);
+                    self.report(mail).await;
+                }
                 Some(Some(Mail::Collect(keep_for))) => self.retention(keep_for).await,
                 Some(None) => return,
                 None => {
@@ -200,7 +218,7 @@ impl Actor {
 
     /// Decides a command and records its outcome, or gives the reason why we cannot.
     async fn answer(&mut self, mail: &CommandMail) -> Result<(), String> {
-        let CommandMail { id, user, via, verb, body, stored_before, .. } = mail;
+        let CommandMail { id, user, via, verb, body, stored_before, trace, .. } = mail;
         let parsed = Command::parse(verb, body);
         let name = (user.clone(), id.clone());
         let mut patience = Patience::default();
@@ -222,10 +240,14 @@ impl Actor {
                 }
                 Err(rejection) => self.refuse(rejection.clone()).await,
             };
-            let outcome = outcome_of(&decision.reply, id, now).ok_or("it was answered as if it were a report")?;
+            let outcome =
+                outcome_of(&decision.reply, id, now, *trace).ok_or("it was answered as if it were a report")?;
             let jobs = self.jobs_of(&decision, now)?;
-            match self.record((decision, jobs), Some(outcome), user).await {
-                Ok(Appended::Committed) => return Ok(()),
+            match self.record((decision, jobs), Some(outcome.clone()), user).await {
+                Ok(Appended::Committed) => {
+                    metrics::answered(verb, &outcome);
+                    return Ok(());
+                }
                 Ok(Appended::Lost) => self.forget(),
                 Err(error) => {
                     self.forget();
@@ -240,10 +262,13 @@ impl Actor {
     async fn refuse_for_good(&mut self, mail: &CommandMail) {
         let mut patience = Patience::default();
         loop {
-            let outcome = rejected(&mail.id, internal(), self.around.clock.now());
+            let outcome = rejected(&mail.id, internal(), self.around.clock.now(), mail.trace);
             let nothing = Decision { events: Vec::new(), video: None, reply: Reply::Rejected(internal()) };
-            match self.record((nothing, Jobs::default()), Some(outcome), &mail.user).await {
-                Ok(_) => return,
+            match self.record((nothing, Jobs::default()), Some(outcome.clone()), &mail.user).await {
+                Ok(_) => {
+                    metrics::answered(&mail.verb, &outcome);
+                    return;
+                }
                 Err(error) => patience.lose(&error, self.around.clock.as_ref()).await,
             }
         }
@@ -357,7 +382,7 @@ impl Actor {
             }
         }
         // Set by the loop above.
-        self.state.get_or_insert_with(|| Known { video: None, outcomes: HashMap::new() })
+        self.state.get_or_insert_with(Known::default)
     }
 
     async fn load(&mut self) -> Result<Known, StoreError> {
@@ -366,7 +391,9 @@ impl Actor {
         if self.unsure {
             self.hand_on().await?;
         }
-        Ok(Known { video, outcomes: loaded.outcomes })
+        let owner = video.as_ref().map(|video| &video.user).filter(|_| trace::is_on());
+        let phases = owner.map(|owner| traces::of_journal(self.video, owner, &loaded.journal, &loaded.outcomes));
+        Ok(Known { video, outcomes: loaded.outcomes, phases: phases.unwrap_or_default() })
     }
 
     /// Hands on whatever is recorded and was not, as far as anybody knows. Twice is harmless. Another owner does it for
@@ -402,7 +429,10 @@ impl Actor {
         let id = self.video;
         self.known().await;
         let current = self.state.as_ref().and_then(|known| known.video.as_ref());
-        Video::decide(current, id, input, &self.around.setup, now)
+        let began = Instant::now();
+        let decision = Video::decide(current, id, input, &self.around.setup, now);
+        metrics::decided(began.elapsed());
+        decision
     }
 
     /// The decision to change nothing.
@@ -415,14 +445,18 @@ impl Actor {
     fn jobs_of(&self, decision: &Decision, now: DateTime<Utc>) -> Result<Jobs, String> {
         let mut jobs = Jobs::default();
         let Some(video) = &decision.video else { return Ok(jobs) };
-        for recorded in &decision.events {
+        let traces = self.traces_of(&decision.events);
+        for (nth, recorded) in decision.events.iter().enumerate() {
             let interactive = matches!(recorded.event, Event::ArtifactOrdered { by: Some(_), .. });
             for id in ordered_by(&recorded.event) {
                 // What was ordered and cancelled in one decision is not sent.
                 if video.jobs.get(&id).is_none_or(|job| job.state != JobState::Planned) {
                     continue;
                 }
+                let not_before = video.jobs.get(&id).map_or(now, |job| job.not_before);
                 let order = video.work_order(id).ok_or_else(|| format!("job {id} has no inputs"))?;
+                let trace = traces.get(nth).copied();
+                let order = job::Job { trace, planned_at: Some(not_before.max(now)), ..order };
                 let body = codec::encode(&order).map_err(|error| error.to_string())?;
                 jobs.plan.push(PlannedJob {
                     id,
@@ -432,7 +466,7 @@ impl Actor {
                     attempt: order.attempt,
                     sends: 0,
                     interactive,
-                    not_before: video.jobs.get(&id).map_or(now, |job| job.not_before),
+                    not_before,
                     body,
                 });
             }
@@ -463,6 +497,7 @@ impl Actor {
     ) -> Result<Appended, StoreError> {
         let row = decision.video.as_ref().filter(|_| !decision.events.is_empty()).map(row_of);
         let (spent, garbage) = self.kept_of(&decision);
+        let booked = spent.clone();
         let append = Append {
             video: self.video,
             user: user.clone(),
@@ -475,9 +510,15 @@ impl Actor {
             outcome: outcome.clone(),
         };
         if self.around.committer.append(append).await? == Appended::Lost {
+            metrics::lost_fence();
             return Ok(Appended::Lost);
         }
+        if let Some(video) = &decision.video {
+            metrics::booked(&booked, &video.catalogue);
+        }
         self.log(&decision.events);
+        let traces = self.traces_of(&decision.events);
+        self.tell_what_follows(&decision.events, &traces);
         if !jobs.ended.is_empty() {
             self.around.dispatcher.end(jobs.ended);
         }
@@ -485,7 +526,8 @@ impl Actor {
         self.around.dispatcher.plan(jobs.plan);
         let outcomes = outcome.iter().cloned().collect();
         let events = decision.events;
-        self.around.outbox.publish(Unpublished { video: self.video, user: user.clone(), events, outcomes });
+        let recorded = Unpublished { video: self.video, user: user.clone(), events, outcomes };
+        self.around.outbox.publish_traced(recorded, &traces);
         self.stop(jobs.stopped, decision.video.as_ref());
         if let Some(known) = &mut self.state {
             known.video = decision.video;
@@ -493,6 +535,27 @@ impl Actor {
             known.outcomes.extend(outcome.map(named));
         }
         Ok(Appended::Committed)
+    }
+
+    /// The trace of each event; none for what nobody asked for.
+    fn traces_of(&self, events: &[Recorded]) -> Vec<Trace> {
+        self.span.as_ref().map(|span| traces::of_events(events, span.context())).unwrap_or_default()
+    }
+
+    /// Links what is being done to the phases that it goes on from. A phase that a rule started begins a trace here.
+    fn tell_what_follows(&mut self, events: &[Recorded], traces: &[Trace]) {
+        let (Some(span), Some(known)) = (&mut self.span, &mut self.state) else { return };
+        if !trace::is_on() {
+            return;
+        }
+        let followed = traces::followed(events, &known.phases);
+        let by_rule = traces.iter().find(|trace| trace.trace_id != span.context().trace_id);
+        let mut rule = by_rule.map(|at| Span::root(SpanKind::Internal, *at, || "approve by rule".into()));
+        followed.into_iter().for_each(|trace| rule.as_mut().unwrap_or(span).follows(trace));
+        if let Some(rule) = &mut rule {
+            rule.follows(span.context());
+        }
+        traces::enter(&mut known.phases, events, traces);
     }
 
     /// What a decision books, and the objects that it lets go of.
@@ -511,6 +574,7 @@ impl Actor {
 
     fn log(&self, events: &[Recorded]) {
         for recorded in events {
+            metrics::recorded(recorded.event.name());
             tracing::info!(seq = recorded.seq, event = recorded.event.name(), "recorded");
         }
     }
@@ -570,22 +634,54 @@ fn row_of(video: &Video) -> VideoRow {
     }
 }
 
-fn outcome_of(reply: &Reply, id: &CommandId, time: DateTime<Utc>) -> Option<CommandOutcome> {
+/// The handling of a command: the first of its trace, unless its sender has begun one.
+fn command_span(video: VideoId, mail: &CommandMail) -> Span {
+    let template = || subject::command_template(&mail.verb);
+    let name = || format!("process {}", template()).into();
+    let own = Trace::of_command(video, &mail.id);
+    let mut span = match mail.trace.filter(|given| (given.trace_id, given.span_id) != (own.trace_id, own.span_id)) {
+        Some(given) => Span::handling(given, &mail.id, name),
+        None => Span::root(SpanKind::Consumer, own, name),
+    };
+    span.say_message("process", template);
+    span.say("dailies.video.id", || video.to_string().into());
+    span.say("dailies.command.id", || mail.id.to_string().into());
+    span
+}
+
+/// The handling of a report, if its job has a trace.
+fn report_span(input: &Input) -> Option<Span> {
+    let (said, name, job) = match input {
+        Input::Done(report) => (report.trace, job::Done::NAME, report.job),
+        Input::Failed(report) => (report.trace, job::Failed::NAME, report.job),
+        Input::Claim(report) => (report.trace, job::Claim::NAME, report.job),
+        Input::Submitted(report) => (report.trace, job::Submitted::NAME, report.job),
+        Input::Command { .. } | Input::Collect { .. } => return None,
+    };
+    let template = || subject::outcome_template(name);
+    let mut span = Span::handling(said?, "handled", || format!("process {}", template()).into());
+    span.say_message("process", template);
+    span.say("dailies.job.id", || job.to_string().into());
+    Some(span)
+}
+
+fn outcome_of(reply: &Reply, id: &CommandId, time: DateTime<Utc>, trace: Option<Trace>) -> Option<CommandOutcome> {
     match reply {
         Reply::Answer { answer, first_command_id } => Some(CommandOutcome::CommandAnswered {
             command_id: id.clone(),
             first_command_id: first_command_id.clone().unwrap_or_else(|| id.clone()),
             answer: answer.clone(),
             time,
+            trace,
         }),
-        Reply::Rejected(rejection) => Some(rejected(id, rejection.clone(), time)),
+        Reply::Rejected(rejection) => Some(rejected(id, rejection.clone(), time, trace)),
         Reply::Recorded | Reply::NotWanted(_) | Reply::Claim(_) => None,
     }
 }
 
 /// A refusal as it is published.
-pub fn rejected(id: &CommandId, rejection: Rejection, time: DateTime<Utc>) -> CommandOutcome {
-    CommandOutcome::CommandRejected { command_id: id.clone(), rejection, time }
+pub fn rejected(id: &CommandId, rejection: Rejection, time: DateTime<Utc>, trace: Option<Trace>) -> CommandOutcome {
+    CommandOutcome::CommandRejected { command_id: id.clone(), rejection, time, trace }
 }
 
 fn internal() -> Rejection {

@@ -4,11 +4,12 @@
 //! and an idle one waits for nobody.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runtime::clock::Clock;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::metrics;
 use crate::position::Positions;
 use crate::store::{Append, Appended, Moved, Store, StoreError};
 
@@ -67,11 +68,15 @@ async fn run(
             partition: *partition,
             position: *position,
         });
+        let began = Instant::now();
         match store.append(appends.clone(), written.collect()).await {
-            Ok(results) => replies.into_iter().zip(results).for_each(|(reply, result)| {
-                // An actor that left meanwhile decides anew from the journal.
-                let _ = reply.send(Ok(result));
-            }),
+            Ok(results) => {
+                metrics::committed(results.len(), began.elapsed());
+                replies.into_iter().zip(results).for_each(|(reply, result)| {
+                    // An actor that left meanwhile decides anew from the journal.
+                    let _ = reply.send(Ok(result));
+                });
+            }
             Err(error) => {
                 positions.give_back(moved);
                 tracing::debug!(error = %error, appends = appends.len(), "a transaction failed");

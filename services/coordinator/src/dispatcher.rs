@@ -17,6 +17,7 @@ use messages::service::Service;
 use messages::subject::{self, Partition};
 use messages::{codec, job, job::Outcome as _};
 use runtime::clock::Clock;
+use runtime::health;
 use tokio::sync::mpsc;
 
 use crate::outbox::{Outbox, dead_letter};
@@ -35,6 +36,9 @@ const SILENCE_AFTER_LOSS: Duration = Duration::from_secs(11);
 const UNMARKED: Duration = Duration::from_millis(500);
 /// How often the silent ones are looked for, and how long to wait after a failure to send.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest that one turn may take, with a NATS that does not answer.
+const TURN: Duration = Duration::from_secs(120);
 
 /// What the dispatcher is told.
 #[derive(Debug)]
@@ -143,7 +147,9 @@ struct Loop {
 impl Loop {
     async fn run(mut self, mut words: mpsc::UnboundedReceiver<Word>) {
         let mut heard = Vec::new();
+        let watched = health::main_loop("dispatcher", TURN);
         loop {
+            watched.turns();
             let wait = self.lines.next_due(self.clock.now()).unwrap_or(PAUSE).min(PAUSE);
             if self.clock.within(wait, words.recv_many(&mut heard, 256)).await == Some(0) {
                 return;
@@ -230,6 +236,7 @@ impl Loop {
             job: id,
             attempt: job.attempt,
             worker: "coordinator".to_owned(),
+            trace: None,
             outcome: job::Failed { kind: job::FailureKind::GiveUp, reason, retry_after_s: None },
         };
         let to = Partition::of(job.video).outcome(job::Failed::NAME);

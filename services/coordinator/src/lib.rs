@@ -10,11 +10,13 @@
 //! - [`partition`], [`position`]: leases and the reading of commands
 //! - [`reports`], [`queries`]: what workers say, what anyone may see
 //! - [`sweep`], [`purge`]: what NATS may have lost, what the object store need not keep
+//! - [`metrics`], [`traces`]: what is counted; PURE, which trace what was decided belongs to
 
 pub mod actor;
 pub mod committer;
 pub mod config;
 pub mod dispatcher;
+pub mod metrics;
 pub mod outbox;
 pub mod partition;
 pub mod position;
@@ -23,6 +25,7 @@ pub mod queries;
 pub mod reports;
 pub mod store;
 pub mod sweep;
+pub mod traces;
 pub mod video;
 pub mod wire;
 pub mod wire_nats;
@@ -35,6 +38,7 @@ use messages::subject;
 use runtime::artifacts::ObjectStore;
 use runtime::bus::{Bus, BusError};
 use runtime::clock::{Clock, SystemClock};
+use runtime::health::{self, LastSeen, Need};
 use runtime::registration::{Figures, Registration, RegistrationError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -113,6 +117,7 @@ pub async fn run(
     let keep_abandoned = settings.keep_abandoned();
     let registration = register(&bus, &instance, figures, &store, keep_abandoned, &shutdown).await?;
 
+    let standing = (Arc::clone(&actors), owned_now.clone(), Arc::clone(&positions));
     let mut tasks = tokio::task::JoinSet::new();
     // Whoever may report is heard before the first command is read.
     let desk = Desk {
@@ -126,9 +131,12 @@ pub async fn run(
     tasks.spawn(reports::hear_progress(desk, shutdown.clone()));
     tasks.spawn(purge::run(purge, owned_now.clone(), shutdown.clone()));
     tasks.spawn(partition::read_commands(nats, actors, Arc::clone(&around), owned_now, shutdown.clone()));
-    tasks.spawn(partition::keep_leases(instance, around, owned, shutdown.clone()));
+    let renewed = LastSeen::default();
+    let _needed = needed(renewed.clone(), shutdown.clone());
+    tasks.spawn(partition::keep_leases(instance, around, owned, renewed, shutdown.clone()));
     tasks.spawn(sweep::run(wire, Arc::clone(&store), dispatcher.clone(), Arc::clone(&clock), shutdown.clone()));
-    tasks.spawn(keep_counting(dispatcher, counts, clock, shutdown.clone()));
+    let stands = move |counts| metrics::stands(standing.0.count(), standing.1.borrow().len(), standing.2.lag(), counts);
+    tasks.spawn(keep_counting(dispatcher, counts, stands, clock, shutdown.clone()));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             tracing::error!(error = %error, "a part of the coordinator failed");
@@ -137,6 +145,19 @@ pub async fn run(
     }
     registration.stop().await;
     Ok(())
+}
+
+/// What probes are told. Leases that are renewed say that the database answers, and for which videos this replica works.
+fn needed(renewed: LastSeen, shutdown: CancellationToken) -> Need {
+    health::need("coordinator", move || {
+        if shutdown.is_cancelled() {
+            return Err("it is stopping: its partitions are given back".to_owned());
+        }
+        match renewed.within(partition::LEASE) {
+            true => Ok(()),
+            false => Err("its leases are not renewed: the database does not answer".to_owned()),
+        }
+    })
 }
 
 /// Enters this replica with the NATS services API, queries as its endpoints.
@@ -186,11 +207,14 @@ fn figures(
 async fn keep_counting(
     dispatcher: Dispatcher,
     counts: watch::Sender<Counts>,
+    stands: impl Fn(Counts),
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 ) {
     loop {
-        counts.send_replace(dispatcher.counts().await);
+        let now = dispatcher.counts().await;
+        stands(now);
+        counts.send_replace(now);
         tokio::select! {
             () = clock.sleep(Duration::from_secs(1)) => {}
             () = shutdown.cancelled() => return,

@@ -8,8 +8,10 @@ use coordinator::config::Settings;
 use runtime::artifacts::s3::{S3Objects, S3Settings};
 use runtime::bus::{Bus, BusError, NatsSettings};
 use runtime::config::ConfigError;
+use runtime::monitoring::{Monitoring, MonitoringError};
 use runtime::service::Flags;
 use runtime::telemetry::{LogSettings, TelemetryError};
+use runtime::trace::{TraceError, Tracing};
 use tokio_util::sync::CancellationToken;
 
 /// Holds every video's state and decides what happens next
@@ -30,6 +32,10 @@ enum StartError {
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error(transparent)]
+    Monitoring(#[from] MonitoringError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error(transparent)]
     Bus(#[from] BusError),
     #[error(transparent)]
     Coordinator(#[from] coordinator::Error),
@@ -46,6 +52,8 @@ async fn start(arguments: Arguments, shutdown: CancellationToken) -> Result<(), 
         settings.set("coordinator", "database", database);
     }
     runtime::telemetry::init(&settings.section::<LogSettings>("log")?)?;
+    let _monitoring = Monitoring::start(&settings.section("monitoring")?, &["coordinator"]).await?;
+    let _tracing = Tracing::start(&settings.section("telemetry")?, "coordinator")?;
     let own: Settings = settings.section("coordinator")?;
     let bus = Bus::connect(&settings.section::<NatsSettings>("nats")?).await?;
     // It only ever deletes, so it need not wait until the object store is there.

@@ -15,10 +15,12 @@ use messages::event::{CommandOutcome, Recorded};
 use messages::id::{CommandId, JobId, UserId, VideoId};
 use messages::job::DeadLetter;
 use messages::subject;
+use messages::trace::{self, Trace};
 use runtime::clock::Clock;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+use crate::metrics;
 use crate::store::{Published, Store, Unpublished};
 use crate::wire::{Outgoing, Refused, Wire};
 
@@ -64,9 +66,17 @@ impl Outbox {
 
     /// Publishes events, then the outcome of the command that caused them.
     pub fn publish(&self, recorded: Unpublished) {
+        self.publish_traced(recorded, &[]);
+    }
+
+    /// The same for events whose traces are known. Those of others follow from their commands, as far as they had one.
+    pub fn publish_traced(&self, recorded: Unpublished, traces: &[Trace]) {
         let Unpublished { video, user, events, outcomes } = recorded;
-        for event in events {
-            self.send(Item { message: event_message(&user, video, &event), left: Left::Event(video, event.seq) });
+        for (nth, event) in events.into_iter().enumerate() {
+            let of_command = || event.command_id.as_ref().map(|id| Trace::of_command(video, id));
+            let mut message = event_message(&user, video, &event);
+            message.headers.extend(traced(traces.get(nth).copied().or_else(of_command)));
+            self.send(Item { message, left: Left::Event(video, event.seq) });
         }
         for outcome in outcomes {
             // The stream is everybody's, so the user is part of it: one's outcome is never a repeat of another's.
@@ -119,6 +129,7 @@ async fn run(wire: Arc<dyn Wire>, clock: Arc<dyn Clock>, marker: Marker, mut ite
                 Left::Nothing => {}
             }
         }
+        metrics::published(published.events.len());
         marker.mark(published);
     }
 }
@@ -149,6 +160,7 @@ fn set_aside(messages: &[Outgoing], refused: &Refused, now: DateTime<Utc>) -> Op
 
 /// Something that could not be handled, with its story.
 pub fn dead_letter(name: &str, from: &str, reason: &str, body: &[u8], time: DateTime<Utc>) -> Outgoing {
+    metrics::set_aside();
     let (kept, reason) = match body.get(..MOST_PAYLOAD) {
         Some(kept) if kept.len() < body.len() => {
             (kept, format!("{reason} (the first {MOST_PAYLOAD} of {} bytes are kept)", body.len()))
@@ -229,14 +241,23 @@ fn outcome_message(user: &UserId, video: &str, outcome: &CommandOutcome, message
         Ok(Value::Object(body)) => body,
         _ => Map::new(),
     };
+    body.remove("trace");
     body.insert("video_id".into(), video.into());
     body.insert("id".into(), format!("{video}-{}", outcome.command_id()).into());
+    let of_command = || video.parse().ok().map(|video| Trace::of_command(video, outcome.command_id()));
+    let mut headers = cloud_event_headers(&body, outcome.name(), video);
+    headers.extend(traced(outcome.trace().or_else(of_command)));
     Outgoing {
         subject: subject::event(user, video, outcome.name()),
         message_id,
-        headers: cloud_event_headers(&body, outcome.name(), video),
+        headers,
         payload: Bytes::from(Value::Object(body).to_string()),
     }
+}
+
+/// Which trace a message belongs to.
+fn traced(trace: Option<Trace>) -> Option<(&'static str, String)> {
+    trace.map(|trace| (trace::HEADER, trace.to_string()))
 }
 
 /// CloudEvents 1.0, NATS binding, binary mode.

@@ -13,17 +13,21 @@ use messages::command::{Code, Rejection, Via};
 use messages::id::{CommandId, UserId, VideoId};
 use messages::subject::{CommandSubject, Partition};
 use messages::violation::Violation;
+use runtime::health::{self, LastSeen};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::actor::{Actors, CommandMail, Mail, Surroundings, rejected};
+use crate::metrics;
 use crate::outbox::dead_letter;
 use crate::store::{Position, StoreError};
 use crate::wire::{CommandLog, LogIdentity, StoredCommand, WireError};
 
 /// How long a lease lasts, and how often it is renewed.
-const LEASE: Duration = Duration::from_secs(6);
+pub const LEASE: Duration = Duration::from_secs(6);
 const RENEW: Duration = Duration::from_secs(2);
+/// The longest that a renewal may take, with a database that does not answer.
+const TURN: Duration = Duration::from_secs(60);
 /// How long to wait before reading again after an error.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The most commands in the hands of actors. Above it nothing is read: what cannot be recorded yet waits in its stream.
@@ -36,13 +40,17 @@ pub async fn keep_leases(
     owner: String,
     around: Arc<Surroundings>,
     owned: watch::Sender<HashSet<Partition>>,
+    renewed: LastSeen,
     shutdown: CancellationToken,
 ) {
+    let watched = health::main_loop("leases", TURN);
     let mut failing = false;
     loop {
+        watched.turns();
         match renew(&owner, &around).await {
             Ok(leased) => {
                 failing = false;
+                renewed.now();
                 let now: HashSet<_> = leased.keys().copied().collect();
                 let before = owned.borrow().clone();
                 if now != before {
@@ -202,7 +210,9 @@ fn take_in(command: StoredCommand, identity: LogIdentity, actors: &Arc<Actors>, 
     match address(&command, at, stored_before) {
         Ok((video, mail)) => actors.send(video, Mail::Command(mail)),
         Err(Undeliverable::Answered { user, video, id, rejection }) => {
-            around.outbox.publish_once(&user, &video, &rejected(&id, *rejection, around.clock.now()));
+            let outcome = rejected(&id, *rejection, around.clock.now(), command.trace);
+            metrics::answered(verb_of(&command.subject), &outcome);
+            around.outbox.publish_once(&user, &video, &outcome);
             around.positions.recorded(partition, at);
         }
         Err(Undeliverable::Malformed) => {
@@ -213,6 +223,10 @@ fn take_in(command: StoredCommand, identity: LogIdentity, actors: &Arc<Actors>, 
             around.positions.recorded(partition, at);
         }
     }
+}
+
+fn verb_of(subject: &str) -> &str {
+    subject.rsplit('.').next().unwrap_or_default()
 }
 
 /// Why a command reaches no actor.
@@ -268,7 +282,8 @@ fn address(
         Some(_) | None => Via::Nats,
     };
     let (verb, body) = (subject.verb.to_owned(), command.payload.clone());
-    Ok((video, CommandMail { id, user, via, verb, body, at, stored_before }))
+    let trace = command.trace;
+    Ok((video, CommandMail { id, user, via, verb, body, at, stored_before, trace }))
 }
 
 /// Whether an id is one that a command of this stream gets when it brings none: another with it would use that up.
@@ -292,6 +307,7 @@ mod tests {
             time: AT.message_time,
             command_id: command_id.map(str::to_owned),
             via: None,
+            trace: None,
             payload: Bytes::new(),
         };
         address(&command, AT, None)

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use messages::subject::Partition;
+use messages::trace::Trace;
 
 /// A message on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +85,8 @@ pub struct StoredCommand {
     pub command_id: Option<String>,
     /// The header that says through which door it came.
     pub via: Option<String>,
+    /// The trace that its sender gave.
+    pub trace: Option<Trace>,
     /// The body.
     pub payload: Bytes,
 }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use messages::subject::{self, Partition};
+use messages::trace;
 use runtime::bus::{Bus, PublishError};
 
 use crate::wire::{
@@ -203,6 +204,7 @@ impl CommandLog for NatsWire {
                     time: nanos(info.published),
                     command_id: header(subject::COMMAND_ID_HEADER),
                     via: header(subject::VIA_HEADER),
+                    trace: header(trace::HEADER).and_then(|text| text.parse().ok()),
                     payload: message.payload.clone(),
                 })
             })

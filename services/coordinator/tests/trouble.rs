@@ -234,6 +234,7 @@ fn send(
         body: body.to_string().into(),
         at,
         stored_before: None,
+        trace: None,
     };
     actors.send(video, Mail::Command(mail));
 }

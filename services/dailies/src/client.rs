@@ -8,6 +8,7 @@ use messages::command::Rejection;
 use messages::event::CommandOutcome;
 use messages::id::{CommandId, UserId, VideoId};
 use messages::subject;
+use messages::trace::{self, Trace};
 use runtime::bus::{Bus, PublishError, RequestError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,6 +72,7 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert(subject::COMMAND_ID_HEADER, command_id.as_str());
         headers.insert(subject::VIA_HEADER, "cli");
+        headers.insert(trace::HEADER, Trace::of_command(video, &command_id).to_string().as_str());
 
         // First listen, then speak: the outcome may be faster than the receipt.
         let mut outcomes = self.subscribe(subject::event(&self.user, &video.to_string(), "*")).await?;

@@ -18,7 +18,9 @@ use runtime::artifacts::{ObjectError, ObjectStore};
 use runtime::bus::{Bus, BusError, NatsSettings};
 use runtime::child::MediaTool;
 use runtime::config::{ConfigError, Settings};
+use runtime::monitoring::MonitoringError;
 use runtime::service::sentence;
+use runtime::trace::TraceError;
 use runtime::worker::{Handler, WorkerSettings};
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -82,6 +84,12 @@ pub enum EmbeddedError {
     /// The settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Spans cannot be sent.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// Nobody can look after it.
+    #[error(transparent)]
+    Monitoring(#[from] MonitoringError),
     /// No NATS.
     #[error(transparent)]
     NatsServer(#[from] NatsServerError),

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use runtime::config::Settings;
+use runtime::health;
+use runtime::monitoring::Monitoring;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +22,7 @@ pub async fn store(
     settings: &Settings,
     shutdown: &CancellationToken,
 ) -> Result<(), EmbeddedError> {
+    let _monitoring = Monitoring::start(&settings.section("monitoring")?, &["objects"]).await?;
     let _lock = folder.lock()?;
     let key = folder.object_key()?;
     let failed = |error| not_listening(arguments.listen, &error);
@@ -43,6 +46,7 @@ pub async fn store(
     let endpoint = open_objects(folder, &key, settings).await?;
     Screen::stdout()
         .print(&format!("S3 on http://{address}\nservices find it after:  . {}\nCtrl-C stops.", shown(&file)));
+    let _needed = health::need("objects", || Ok(()));
     endpoint.serve(listener, shutdown.clone()).await;
     Ok(())
 }

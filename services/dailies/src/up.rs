@@ -2,6 +2,8 @@
 
 use messages::id::VideoId;
 use runtime::config::Settings;
+use runtime::monitoring::Monitoring;
+use runtime::trace::Tracing;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::Up;
@@ -9,6 +11,9 @@ use crate::data_folder::{Address, DataError, DataFolder};
 use crate::embedded::{Embedded, EmbeddedError, Ports};
 use crate::program;
 use crate::screen::{Paint, Screen};
+
+/// What must run for the whole to be ready.
+const PARTS: &[&str] = &["coordinator", "planner", "storyboard", "chunk", "refine", "gateway"];
 
 /// Runs until `shutdown` fires or a part ends by itself.
 pub async fn up(
@@ -18,6 +23,8 @@ pub async fn up(
     shutdown: &CancellationToken,
 ) -> Result<(), EmbeddedError> {
     let ports = Ports { gateway: arguments.listen, nats: arguments.nats_port };
+    let _monitoring = Monitoring::start(&settings.section("monitoring")?, PARTS).await?;
+    let _tracing = Tracing::start(&settings.section("telemetry")?, "dailies")?;
     let mut cluster = tokio::select! {
         cluster = Embedded::start(folder, settings, ports) => cluster.map_err(|error| explain(error, folder))?,
         () = shutdown.cancelled() => return Ok(()),

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use crate::access::Caller;
 use crate::error::Error;
 use crate::router::Shared;
+use crate::trace;
 
 /// The answer when no coordinator decided in time: the command is kept and will be decided.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,10 +36,11 @@ pub async fn send(
     done: StatusCode,
 ) -> Result<Response, Error> {
     let (app, user, timeout) = (app.clone(), caller.user.clone(), app.settings.answer_timeout);
+    let mut sent = trace::send(video, &id, &command);
     let sending = tokio::spawn(async move {
         let mut expected = app.hub.expect(&user, video, &id);
-        app.nats.publish(&user, video, &id, &command).await?;
-        app.meters.commands.count();
+        app.nats.publish(&user, video, &id, &command, sent.context()).await.inspect_err(|error| sent.fail(error))?;
+        app.meters.commands.inc();
         Ok::<_, Error>((expected.within(timeout).await, id))
     });
     let lost = |_| Rejection::new(Code::Internal, "sending the command failed; it may be stored");

@@ -38,6 +38,7 @@ pub mod progress;
 pub mod request;
 pub mod router;
 pub mod sequencer;
+pub mod trace;
 pub mod uploads;
 pub mod videos;
 pub mod views;
@@ -108,6 +109,11 @@ pub async fn serve(
         upload_slots: tokio::sync::Semaphore::new(upload_slots),
         meters: health::Meters::default(),
         shutdown: shutdown.clone(),
+    });
+    let stopping = shutdown.clone();
+    let _needed = runtime::health::need("gateway", move || match stopping.is_cancelled() {
+        true => Err("it is stopping: what was begun is answered".to_owned()),
+        false => Ok(()),
     });
     let counted = app.clone();
     let registration = Registration::new(

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use clap::Parser;
 use gateway::config::Settings;
+use runtime::monitoring::{Monitoring, MonitoringError};
 use runtime::service::Flags;
+use runtime::trace::{TraceError, Tracing};
 use tokio_util::sync::CancellationToken;
 
 /// Serves HTTP and server-sent events in front of NATS
@@ -24,6 +26,8 @@ fn main() -> ExitCode {
 async fn serve(arguments: Arguments, shutdown: CancellationToken) -> Result<(), StartError> {
     let settings = arguments.shared.settings()?;
     runtime::telemetry::init(&settings.section("log")?)?;
+    let _monitoring = Monitoring::start(&settings.section("monitoring")?, &["gateway"]).await?;
+    let _tracing = Tracing::start(&settings.section("telemetry")?, "gateway")?;
     let gateway: Settings = settings.section("gateway")?;
     let address = gateway.address;
     let listener =
@@ -40,6 +44,10 @@ enum StartError {
     Settings(#[from] runtime::config::ConfigError),
     #[error(transparent)]
     Log(#[from] runtime::telemetry::TelemetryError),
+    #[error(transparent)]
+    Monitoring(#[from] MonitoringError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     #[error("cannot listen on {address}")]
     Bind { address: std::net::SocketAddr, source: std::io::Error },
     #[error(transparent)]

@@ -11,6 +11,7 @@ use messages::command::{Code, Command, Rejection};
 use messages::id::{CommandId, UserId, VideoId};
 use messages::query::{AskHistory, History};
 use messages::subject;
+use messages::trace::{self, Trace};
 use runtime::bus::{Bus, PublishError, RequestError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -47,7 +48,14 @@ impl Nats {
     }
 
     /// Stores a command. Without a receipt it may be stored all the same.
-    pub async fn publish(&self, user: &UserId, video: VideoId, id: &CommandId, command: &Command) -> Result<(), Error> {
+    pub async fn publish(
+        &self,
+        user: &UserId,
+        video: VideoId,
+        id: &CommandId,
+        command: &Command,
+        trace: Trace,
+    ) -> Result<(), Error> {
         let body = command_body(command)?;
         if body.len() > MAX_COMMAND {
             return Err(Error::TooLarge(MAX_COMMAND));
@@ -59,6 +67,7 @@ impl Nats {
         let mut headers = HeaderMap::new();
         headers.insert(subject::COMMAND_ID_HEADER, id.as_str());
         headers.insert(subject::VIA_HEADER, "http");
+        headers.insert(trace::HEADER, trace.to_string().as_str());
         let subject = subject::command(user, video, command.verb());
         // No message id: a repeat must reach the coordinator, which answers it with the first outcome.
         match self.bus.publish_within(RECEIPT_TIMEOUT, subject, headers, body.into(), None).await {

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -110,7 +109,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Stream {
     fn new(app: &Shared, caller: Caller, video: VideoId) -> Self {
-        app.meters.streams.fetch_add(1, Ordering::Relaxed);
+        app.meters.streams.inc();
         let beat = app.settings.heartbeat;
         let mut heartbeat = tokio::time::interval_at(Instant::now() + beat, beat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -156,7 +155,10 @@ impl Stream {
             () = at(self.refresh_at) => Box::pin(self.refresh()).await,
             notice = self.watch.next() => match notice {
                 Some(notice) => self.notice(notice),
-                None => self.lost = true,
+                None => {
+                    self.app.meters.lags.inc();
+                    self.lost = true;
+                }
             },
             _ = self.heartbeat.tick() => self.ready.push_back(frame::HEARTBEAT),
         }
@@ -299,7 +301,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.app.meters.streams.fetch_sub(1, Ordering::Relaxed);
+        self.app.meters.streams.dec();
     }
 }
 

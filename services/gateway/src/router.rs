@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::health::Meters;
 use crate::hub::Hub;
 use crate::nats::Nats;
-use crate::{artifacts, catalogue, checkpoints, edits, health, openapi, progress, uploads, videos};
+use crate::{artifacts, catalogue, checkpoints, edits, health, openapi, progress, trace, uploads, videos};
 
 /// What handlers share.
 #[derive(Debug)]
@@ -120,6 +120,7 @@ pub fn router(app: Shared) -> Router {
         .merge(probes())
         .fallback(async || Error::NoSuchRoute)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(axum::middleware::from_fn(trace::remember))
         .layer(axum::middleware::from_fn_with_state(app.clone(), health::meter))
         .with_state(app)
 }

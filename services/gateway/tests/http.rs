@@ -345,5 +345,11 @@ async fn the_catalogue_and_the_api_document_are_served() {
     assert!(document["paths"]["/api/generate"]["post"].is_object());
     assert_eq!(refusal(gateway.get("/api/films")).await.0, 404);
     let (_, metrics) = answer(gateway.get("/metrics")).await;
-    assert!(metrics.as_str().expect("text").contains("dailies_gateway_responses_total{class=\"4xx\"} 1"), "{metrics}");
+    assert!(
+        metrics
+            .as_str()
+            .expect("text")
+            .contains("dailies_gateway_requests_total{method=\"GET\",route=\"other\",status=\"404\"} 1"),
+        "{metrics}"
+    );
 }

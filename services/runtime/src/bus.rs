@@ -9,14 +9,17 @@ mod request;
 mod settings;
 mod streams;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::jetstream;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::health::{self, Need};
 
 pub use publish::{PubAck, PublishError, Receipt};
 pub use request::RequestError;
@@ -29,6 +32,8 @@ pub struct Bus {
     client: async_nats::Client,
     jetstream: jetstream::Context,
     limits: streams::Limits,
+    /// Without NATS no part of a process can do its work.
+    _needed: Arc<Need>,
 }
 
 impl Bus {
@@ -39,7 +44,12 @@ impl Bus {
             Some(domain) => jetstream::with_domain(client.clone(), domain),
             None => jetstream::new(client.clone()),
         };
-        Ok(Self { client, jetstream, limits: streams::Limits::new(settings) })
+        let connection = client.clone();
+        let needed = health::need("nats", move || match connection.connection_state() {
+            State::Connected => Ok(()),
+            State::Pending | State::Disconnected => Err("there is no connection".to_owned()),
+        });
+        Ok(Self { client, jetstream, limits: streams::Limits::new(settings), _needed: Arc::new(needed) })
     }
 
     /// Creates the four streams and the consumers of the work queue, or brings existing ones up to date. Doing it again,

@@ -6,6 +6,7 @@
 mod attempt;
 mod dead_letter;
 mod desk;
+mod metrics;
 mod nats;
 pub mod ports;
 mod pulse;

@@ -281,6 +281,7 @@ fn job(work: Work) -> Job {
         deadline_s: 600,
         price: Usd::ZERO,
         trace: None,
+        planned_at: None,
         work,
     }
 }

@@ -154,6 +154,7 @@ impl Stage {
             job: id,
             attempt: self.video.as_ref().and_then(|v| v.jobs.get(&id)).map_or(1, |job| job.attempt),
             worker: "stage".to_owned(),
+            trace: None,
             outcome,
         }
     }

@@ -36,6 +36,7 @@ impl Video {
             deadline_s: deadline_s(id.artifact),
             price: self.price_of(id.checkpoint, id.artifact, &job.overrides),
             trace: None,
+            planned_at: None,
             work,
         })
     }

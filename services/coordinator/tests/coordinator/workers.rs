@@ -115,6 +115,7 @@ impl Worker {
             job: job.id,
             attempt: job.attempt,
             worker: "scripted".to_owned(),
+            trace: None,
             outcome,
         };
         let (to, body) = (job.partition.outcome(T::NAME), codec::encode(&report).expect("it can be written"));

@@ -117,6 +117,7 @@ pub fn outcome(id: &str, message: &str) -> CommandOutcome {
         first_command_id: id.parse().expect("valid"),
         answer: json!({"message": message}),
         time: at(9),
+        trace: None,
     }
 }
 

@@ -126,7 +126,15 @@ impl Film {
 
     fn report<T>(&self, id: JobId, outcome: T) -> Report<T> {
         let attempt = self.video.as_ref().map_or(1, |video| video.jobs[&id].attempt);
-        Report { user: UserId::local(), video: self.id, job: id, attempt, worker: "frozen".to_owned(), outcome }
+        Report {
+            user: UserId::local(),
+            video: self.id,
+            job: id,
+            attempt,
+            worker: "frozen".to_owned(),
+            trace: None,
+            outcome,
+        }
     }
 
     fn made(&self, id: JobId) -> Done {

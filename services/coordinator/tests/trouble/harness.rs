@@ -139,6 +139,7 @@ pub fn failed(job: &Job, kind: FailureKind) -> Report<Failed> {
         job: job.id,
         attempt: job.attempt,
         worker: "scripted".to_owned(),
+        trace: None,
         outcome: Failed { kind, reason: "the brush broke".to_owned(), retry_after_s: None },
     }
 }
@@ -449,6 +450,7 @@ impl CommandLog for TestLog {
                 time: n as i64,
                 command_id: None,
                 via: None,
+                trace: None,
                 payload: Bytes::from_static(b"{}"),
             })
         });

@@ -74,6 +74,7 @@ async fn call(job: Job, handler: Arc<dyn Handler>, objects: Arc<dyn ObjectStore>
         job: job.id,
         attempt: job.attempt,
         worker: "bench".to_owned(),
+        trace: None,
         outcome: (),
     };
     let path: &Path = folder.path();

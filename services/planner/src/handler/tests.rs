@@ -149,6 +149,7 @@ fn task(plan: PlanSpec) -> Task {
         deadline_s: 60,
         price: Usd::ZERO,
         trace: None,
+        planned_at: None,
         work: Work::Plan(Box::new(plan)),
     };
     Task::new(job, "unused".into(), Arc::new(NoStore), CancellationToken::new())

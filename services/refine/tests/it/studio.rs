@@ -292,6 +292,7 @@ fn job(work: Work) -> Job {
         deadline_s: 600,
         price: Usd::ZERO,
         trace: None,
+        planned_at: None,
         work,
     }
 }

@@ -7,6 +7,7 @@ use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use super::BusError;
 use super::settings::{Access, NatsSettings};
 use crate::backoff::Backoff;
+use crate::metrics::{self, NatsEvent};
 
 /// The oldest server whose streams behave as ours are set up.
 const OLDEST_SERVER: (i64, i64) = (2, 14);
@@ -91,6 +92,14 @@ async fn options(access: &Access) -> Result<ConnectOptions, BusError> {
 
 /// A refused publish looks like a timeout to its caller; only here does the server say why.
 fn log_event(event: &Event) {
+    metrics::nats_event(match event {
+        Event::Connected => NatsEvent::Connected,
+        Event::Disconnected | Event::Draining | Event::Closed => NatsEvent::Disconnected,
+        Event::LameDuckMode => NatsEvent::LameDuck,
+        Event::SlowConsumer(_) => NatsEvent::SlowConsumer,
+        Event::ServerError(_) => NatsEvent::ServerError,
+        Event::ClientError(_) => NatsEvent::ClientError,
+    });
     match event {
         Event::Connected => tracing::debug!("nats connection is up"),
         Event::Disconnected => tracing::warn!("nats connection is lost, reconnecting"),

@@ -18,7 +18,9 @@ use crate::backoff::Backoff;
 use crate::bus::{Bus, BusError, NatsSettings};
 use crate::child::MediaTool;
 use crate::config::ConfigError;
+use crate::monitoring::{Monitoring, MonitoringError};
 use crate::telemetry::{LogSettings, TelemetryError};
+use crate::trace::{TraceError, Tracing};
 use crate::worker::{self, Handler, WorkerError, WorkerSettings};
 
 /// How long a start waits for an object store that is not there yet.
@@ -65,6 +67,10 @@ enum StartError {
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error(transparent)]
+    Monitoring(#[from] MonitoringError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error(transparent)]
     Bus(#[from] BusError),
     #[error(transparent)]
     Objects(#[from] ObjectError),
@@ -80,6 +86,8 @@ async fn start<H: Handler>(
 ) -> Result<(), StartError> {
     let settings = flags.shared.settings()?;
     crate::telemetry::init(&settings.section::<LogSettings>("log")?)?;
+    let _monitoring = Monitoring::start(&settings.section("monitoring")?, &[service.name()]).await?;
+    let _tracing = Tracing::start(&settings.section("telemetry")?, service.name())?;
     let media: MediaSettings = settings.section("media")?;
     let objects: S3Settings = settings.section("objects")?;
     let mut worker: WorkerSettings = settings.section("worker")?;

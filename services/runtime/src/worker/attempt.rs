@@ -8,22 +8,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use messages::artifact::{Digest, MediaType};
 use messages::codec;
 use messages::job::{Done, Failed, FailureKind, Job, Returned};
 use messages::money::Usd;
+use messages::subject;
+use messages::trace::Trace;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::desk::Subject;
+use super::metrics::Taken;
 use super::ports::Delivery;
 use super::pulse::Pulse;
 use super::running::{Cause, Entry};
 use super::slots::{PATIENCE, Replica};
-use super::{Outcome, Task, dead_letter};
+use super::{Outcome, Task, dead_letter, metrics};
 use crate::artifacts::{ObjectMeta, PutOnce};
 use crate::backoff::Backoff;
 use crate::job_error::JobError;
+use crate::trace::Span;
 
 /// The delivery of one send at which a job counts as one that kills its workers: nothing but a crash delivers again, and
 /// what was handed back does not count. A network that is away for longer than the ack wait cannot be told from a crash.
@@ -47,6 +52,22 @@ enum Verdict {
     Returned,
 }
 
+impl Verdict {
+    /// As it is counted.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Done(_) | Self::Heard => "done",
+            Self::Failed(failed) => match failed.kind {
+                FailureKind::RetryLater => "retry_later",
+                FailureKind::GiveUp => "give_up",
+                FailureKind::Cancelled => "cancelled",
+                FailureKind::Crashed => "crashed",
+            },
+            Self::Returned => "returned",
+        }
+    }
+}
+
 impl Replica {
     /// Brings one delivery to its end.
     pub async fn attend(&self, delivery: Arc<dyn Delivery>) {
@@ -59,7 +80,7 @@ impl Replica {
                     job.id = %job.id,
                     attempt = job.attempt,
                     send = job.send,
-                    trace = job.trace,
+                    trace = job.trace.map(tracing::field::display),
                 );
                 self.attend_job(delivery, job).instrument(span).await;
             }
@@ -68,12 +89,23 @@ impl Replica {
     }
 
     async fn attend_job(&self, delivery: Arc<dyn Delivery>, job: Job) {
-        let about = Subject::from(&job);
+        let mut about = Subject::from(&job);
+        let mut handled = job.trace.map(|trace| self.handled(trace, delivery.as_ref(), &job));
+        about.trace = handled.as_ref().map(Span::context);
+        let taken = self.taken(delivery.as_ref(), &job);
         let progress = watch::Sender::new(0.0);
         let pulse = Pulse::start(delivery.clone(), self.desk.clone(), about.clone(), progress.subscribe());
         let note = handed_back_key(&job, delivery.deliveries());
-        let verdict = self.verdict(delivery.as_ref(), job, progress).await;
+        let verdict = self.verdict(delivery.as_ref(), &about, job, progress).await;
+        let outcome = verdict.name();
+        if let Some(handled) = &mut handled {
+            handled.say("dailies.job.outcome", || outcome.into());
+            if let Verdict::Failed(failed) = &verdict {
+                handled.fail(|| failed.reason.clone());
+            }
+        }
         let heard = self.report(&about, verdict).await;
+        taken.ended(outcome);
         if heard {
             finish(delivery.as_ref()).await;
         } else {
@@ -84,7 +116,36 @@ impl Replica {
         drop(pulse);
     }
 
-    async fn verdict(&self, delivery: &dyn Delivery, job: Job, progress: watch::Sender<f64>) -> Verdict {
+    /// The handling of one delivery, as a part of the trace of what ordered the job.
+    fn handled(&self, trace: Trace, delivery: &dyn Delivery, job: &Job) -> Span {
+        let template = || subject::job_template(self.parts.service);
+        let part = format_args!("{}.{}.{}.{}", job.id, job.attempt, job.send, delivery.deliveries());
+        let mut span = Span::handling(trace, part, || format!("process {}", template()).into());
+        span.say_message("process", template);
+        span.say("dailies.video.id", || job.video.to_string().into());
+        span.say("dailies.job.id", || job.id.to_string().into());
+        span.say("dailies.job.attempt", || i64::from(job.attempt).into());
+        span.say("dailies.worker", || self.parts.instance.clone().into());
+        span
+    }
+
+    /// Counts a job from now on, with how long it has waited.
+    fn taken(&self, delivery: &dyn Delivery, job: &Job) -> Taken {
+        let now = self.parts.clock.now();
+        let since = |time: DateTime<Utc>| (now - time).to_std().unwrap_or_default();
+        // A repeat has waited for somebody else to die, which says nothing about the queue.
+        let queued = delivery.sent_at().filter(|_| delivery.deliveries() == 1).map(since);
+        let planned = job.planned_at.filter(|_| delivery.deliveries() == 1 && job.send == 1).map(since);
+        metrics::taken(self.parts.service, delivery.deliveries(), queued, planned)
+    }
+
+    async fn verdict(
+        &self,
+        delivery: &dyn Delivery,
+        about: &Subject,
+        job: Job,
+        progress: watch::Sender<f64>,
+    ) -> Verdict {
         // Nobody had the first delivery of a job before. Where that is mistaken, the first to be heard or recorded wins.
         let first = (job.attempt, job.send, delivery.deliveries()) == (1, 1, 1);
         match if first { Ok(None) } else { self.find_record(&job).await } {
@@ -115,7 +176,7 @@ impl Replica {
         }
         let entry = self.running.enter(job.id);
         let outcome = match self.make(&entry, &job, progress).await {
-            Ok(outcome) => self.keep(&job, Done { made: outcome.made, spent: outcome.spent }).await,
+            Ok(outcome) => self.keep(about, &job, Done { made: outcome.made, spent: outcome.spent }).await,
             Err(error) => Err(error),
         };
         match (outcome, entry.cause()) {
@@ -218,8 +279,8 @@ impl Replica {
 
     /// Sees to it that a result is not lost with us. What costs nothing is safe as soon as a coordinator has it, so that its
     /// record is only written where none answers at once; what was paid for is on record before anybody is told.
-    async fn keep(&self, job: &Job, done: Done) -> Result<Verdict, JobError> {
-        if job.price == Usd::ZERO && done.spent.is_empty() && self.desk.report_once(&Subject::from(job), &done).await {
+    async fn keep(&self, about: &Subject, job: &Job, done: Done) -> Result<Verdict, JobError> {
+        if job.price == Usd::ZERO && done.spent.is_empty() && self.desk.report_once(about, &done).await {
             return Ok(Verdict::Heard);
         }
         self.record(job, done).await.map(Verdict::Done)
@@ -321,6 +382,7 @@ impl Replica {
     async fn set_aside(&self, delivery: &dyn Delivery, reason: String) -> bool {
         let letter = dead_letter::letter(delivery, reason, self.parts.clock.as_ref());
         let stored = self.parts.queue.set_aside(self.parts.service, letter).await;
+        metrics::set_aside(self.parts.service);
         if let Err(error) = &stored {
             tracing::error!(error = %error, "a job cannot be set aside");
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use messages::codec;
 use messages::id::{JobId, UserId, VideoId};
 use messages::job::{Job, Outcome, Report};
-use messages::subject::Partition;
+use messages::subject::{self, Partition};
+use messages::trace::Trace;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,7 @@ use super::ports::Reporter;
 use crate::backoff::Backoff;
 use crate::bus::RequestError;
 use crate::clock::Clock;
+use crate::trace::{Span, SpanKind};
 
 /// How long one question waits for its answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -29,11 +31,21 @@ pub(super) struct Subject {
     pub id: JobId,
     pub attempt: u32,
     pub partition: Partition,
+    /// The trace that reports are part of.
+    #[serde(default, deserialize_with = "messages::trace::lenient")]
+    pub trace: Option<Trace>,
 }
 
 impl From<&Job> for Subject {
     fn from(job: &Job) -> Self {
-        Self { user: job.user.clone(), video: job.video, id: job.id, attempt: job.attempt, partition: job.partition }
+        Self {
+            user: job.user.clone(),
+            video: job.video,
+            id: job.id,
+            attempt: job.attempt,
+            partition: job.partition,
+            trace: job.trace,
+        }
     }
 }
 
@@ -51,7 +63,8 @@ pub(super) struct Desk {
 impl Desk {
     /// Says it once, and whether somebody answered at once.
     pub async fn report_once<T: Outcome>(&self, about: &Subject, outcome: &T) -> bool {
-        let Some(bytes) = self.written(about, outcome) else { return false };
+        let said = said_of::<T>(about);
+        let Some(bytes) = self.written(about, said.as_ref(), outcome) else { return false };
         let answer = self.reporter.ask(&about.partition.outcome(T::NAME), bytes, AT_ONCE).await;
         answer.is_ok_and(|answer| codec::decode::<T::Reply>(&answer).is_ok())
     }
@@ -59,7 +72,8 @@ impl Desk {
     /// Says it until somebody answers. None when there is no time left.
     pub async fn report<T: Outcome>(&self, about: &Subject, outcome: T) -> Option<T::Reply> {
         let subject = about.partition.outcome(T::NAME);
-        let bytes = self.written(about, &outcome)?;
+        let said = said_of::<T>(about);
+        let bytes = self.written(about, said.as_ref(), &outcome)?;
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         let mut waiting = false;
         loop {
@@ -89,13 +103,14 @@ impl Desk {
     }
 
     /// A report's bytes.
-    fn written<T: Outcome>(&self, about: &Subject, outcome: &T) -> Option<bytes::Bytes> {
+    fn written<T: Outcome>(&self, about: &Subject, said: Option<&Span>, outcome: &T) -> Option<bytes::Bytes> {
         let report = Report {
             user: about.user.clone(),
             video: about.video,
             job: about.id,
             attempt: about.attempt,
             worker: self.worker.clone(),
+            trace: said.map(Span::context),
             outcome,
         };
         match codec::encode(&report) {
@@ -106,4 +121,15 @@ impl Desk {
             }
         }
     }
+}
+
+/// The saying of an outcome, as a part of the job's trace.
+fn said_of<T: Outcome>(about: &Subject) -> Option<Span> {
+    about.trace.map(|job| {
+        let template = || subject::outcome_template(T::NAME);
+        let name = || format!("send {}", template()).into();
+        let mut said = Span::part(SpanKind::Client, job, format_args!("{}.{}", T::NAME, about.attempt), name);
+        said.say_message("send", template);
+        said
+    })
 }

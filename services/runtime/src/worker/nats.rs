@@ -7,6 +7,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{self, AckKind};
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use messages::job::DeadLetter;
@@ -15,7 +16,7 @@ use messages::subject;
 use tokio::sync::Mutex;
 
 use super::ports::{Delivery, JobQueue, QueueError, Reporter};
-use crate::bus::{Bus, RequestError};
+use crate::bus::{Bus, RequestError, chrono_time};
 
 /// How long a pull stays open. One that is lost together with its server costs this much and a little more.
 const PULL: Duration = Duration::from_secs(5);
@@ -56,8 +57,10 @@ impl JobQueue for NatsQueue {
             None => Ok(None),
             Some(Err(error)) => Err(QueueError(error.to_string())),
             Some(Ok(message)) => {
-                let deliveries = message.info().map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1));
-                Ok(Some(Box::new(NatsDelivery { bus: self.bus.clone(), message, deliveries })))
+                let info = message.info().ok();
+                let deliveries = info.as_ref().map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1));
+                let sent_at = info.map(|info| chrono_time(info.published));
+                Ok(Some(Box::new(NatsDelivery { bus: self.bus.clone(), message, deliveries, sent_at })))
             }
         }
     }
@@ -78,6 +81,7 @@ struct NatsDelivery {
     bus: Bus,
     message: jetstream::Message,
     deliveries: u64,
+    sent_at: Option<DateTime<Utc>>,
 }
 
 impl NatsDelivery {
@@ -100,6 +104,10 @@ impl Delivery for NatsDelivery {
 
     fn deliveries(&self) -> u64 {
         self.deliveries
+    }
+
+    fn sent_at(&self) -> Option<DateTime<Utc>> {
+        self.sent_at
     }
 
     async fn keep(&self) {

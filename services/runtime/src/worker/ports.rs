@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
 use messages::job::DeadLetter;
 use messages::service::Service;
@@ -40,6 +41,11 @@ pub trait Delivery: Send + Sync {
 
     /// How often this message was delivered, this time included.
     fn deliveries(&self) -> u64;
+
+    /// When it was put into the queue, if the queue says.
+    fn sent_at(&self) -> Option<DateTime<Utc>> {
+        None
+    }
 
     /// Says that it is still being worked on.
     async fn keep(&self);

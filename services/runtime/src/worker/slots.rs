@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -18,11 +18,12 @@ use super::desk::Desk;
 use super::ports::{JobQueue, Reporter};
 use super::running::{Cause, Running};
 use super::scratch::Scratch;
-use super::{Handler, WorkerError, WorkerSettings};
+use super::{Handler, WorkerError, WorkerSettings, metrics};
 use crate::artifacts::ObjectStore;
 use crate::backoff::Backoff;
 use crate::bus::Bus;
 use crate::clock::Clock;
+use crate::health;
 use crate::registration::{self, Figures, Registration};
 
 /// How long a handler may take to notice that it has to stop; then it is left alone.
@@ -32,6 +33,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Threads for handlers on each core.
 const THREADS_A_CORE: usize = 4;
+/// The longest that a look for a job may take, with all that is done when there is no queue.
+const TURN: Duration = Duration::from_secs(60);
 
 /// All that a replica is made of.
 #[derive(Clone)]
@@ -73,6 +76,8 @@ pub(super) struct Replica {
     pub shutdown: CancellationToken,
     pub tally: Tally,
     pub scratch: Scratch,
+    /// Why no job can be taken now, if none can.
+    trouble: Mutex<Option<String>>,
 }
 
 /// What became of the jobs so far.
@@ -124,7 +129,16 @@ impl Replica {
             worker: parts.instance.clone(),
             hurry: CancellationToken::new(),
         };
-        Arc::new(Self { parts, desk, running: Arc::default(), handlers, shutdown, tally: Tally::default(), scratch: Scratch::default() })
+        Arc::new(Self {
+            parts,
+            desk,
+            running: Arc::default(),
+            handlers,
+            shutdown,
+            tally: Tally::default(),
+            scratch: Scratch::default(),
+            trouble: Mutex::default(),
+        })
     }
 
     fn figures(self: &Arc<Self>) -> Figures {
@@ -143,7 +157,23 @@ impl Replica {
         })
     }
 
+    /// What a probe is told: whether jobs are taken.
+    fn is_ready(&self) -> Result<(), String> {
+        if self.shutdown.is_cancelled() {
+            return Err("it is stopping: its jobs are finished or handed back".to_owned());
+        }
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.clone().map_or(Ok(()), Err)
+    }
+
+    fn note(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
     async fn run(self: &Arc<Self>) {
+        let replica = self.clone();
+        let _needed = health::need(self.parts.service.name(), move || replica.is_ready());
+        metrics::starts(self.parts.service, self.parts.settings.concurrency.get());
         let hints = AbortOnDrop(tokio::spawn(self.clone().obey_stop_hints()));
         let stopping = AbortOnDrop(tokio::spawn(self.clone().stop_in_time()));
         let slots = (0..self.parts.settings.concurrency.get()).map(|_| tokio::spawn(self.clone().slot()));
@@ -159,19 +189,24 @@ impl Replica {
     /// handed back.
     async fn slot(self: Arc<Self>) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        let watched = health::main_loop(self.parts.service.name(), TURN);
         while !self.shutdown.is_cancelled() {
+            watched.turns();
             let error = match self.parts.queue.take().await {
-                Ok(Some(delivery)) => {
+                Ok(taken) => {
                     backoff.reset();
-                    self.attend(delivery.into()).await;
-                    continue;
-                }
-                Ok(None) => {
-                    backoff.reset();
+                    self.note(None);
+                    if let Some(delivery) = taken {
+                        // A job has a deadline of its own.
+                        watched.is_at_work();
+                        self.attend(delivery.into()).await;
+                    }
                     continue;
                 }
                 Err(error) => error,
             };
+            self.note(Some(error.to_string()));
+            watched.turns();
             tracing::warn!(error = %error, "no job can be taken now");
             if let Err(error) = self.parts.queue.repair().await {
                 tracing::warn!(error = %error, "the work queue is not back yet");

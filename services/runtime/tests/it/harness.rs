@@ -288,6 +288,7 @@ pub fn job(number: u32) -> Job {
         deadline_s: 60,
         price: Usd::ZERO,
         trace: None,
+        planned_at: None,
         work: Work::Refine(Box::new(RefineWork::Thumbnail(MakeThumbnail { film, duration_s: 5.0 }))),
     }
 }

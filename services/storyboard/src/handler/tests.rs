@@ -79,6 +79,7 @@ fn job(beat_index: u32, work: Work) -> Job {
         deadline_s: 60,
         price: Usd::ZERO,
         trace: None,
+        planned_at: None,
         work,
     }
 }
