@@ -11,8 +11,8 @@ use messages::id::{UserId, VideoId};
 use messages::money::Usd;
 
 pub use requests::{
-    Approve, At, CheckpointName, Checkpoints, Compare, Delete, Edit, Fork, OfBranch, OfVideo, Open, Pin, Regenerate,
-    Reject, Resolve, Select, Settings, Switch, Take, Upload, Videos, Which,
+    Approve, At, CheckpointName, Checkpoints, Compare, Dead, DeadLetters, Delete, Edit, Fork, OfBranch, OfLetter,
+    OfVideo, Open, Pin, Regenerate, Reject, Resolve, Select, Settings, Switch, Take, Upload, Videos, Which,
 };
 
 /// Makes films from a prompt, and stops after every phase until somebody says go.
@@ -119,6 +119,11 @@ pub enum Command {
     Delete(Delete),
     /// Print where an artifact is, and open it when on a terminal.
     Open(Open),
+    /// Look at what could not be handled, and have it done again. For operators: reads the cluster's streams.
+    #[command(subcommand)]
+    Dead(Dead),
+    /// Ask a process whether it is well: exits with 0 when the URL answers with a success.
+    Health(Health),
 }
 
 /// `dailies make`
@@ -182,6 +187,14 @@ pub struct Store {
     /// Where the endpoint listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     pub listen: SocketAddr,
+}
+
+/// `dailies health`
+#[derive(Debug, Args)]
+pub struct Health {
+    /// What to ask, such as http://127.0.0.1:9100/health/ready.
+    #[arg(value_name = "URL")]
+    pub url: reqwest::Url,
 }
 
 /// `dailies bench`

@@ -6,7 +6,7 @@
 //! In reading order: [`arguments`] (what may be typed), [`make`] and [`up`] (the two that most people type), [`requests`]
 //! (the short ones), [`store`] (the S3 endpoint alone), [`bench`] (what all this costs); below them [`cluster`] and [`embedded`] (all services in one
 //! process), [`data_folder`] (who owns it), [`nats_server`] (the child), [`client`] and [`follow`] (commands, queries,
-//! events), [`downloads`] (artifacts as files), [`spec_edit`] in the person's [`editor`]; and what is shown:
+//! events), [`downloads`] (artifacts as files), [`dead_letters`] (what could not be handled), [`spec_edit`] in the person's [`editor`]; and what is shown:
 //! [`checkpoint_page`], [`spec_table`], [`checkpoint_tree`], [`history`], [`running`], [`happened`], on a [`screen`] in
 //! [`columns`], asked through the [`keyboard`].
 
@@ -18,11 +18,13 @@ pub mod client;
 pub mod cluster;
 pub mod columns;
 pub mod data_folder;
+pub mod dead_letters;
 pub mod downloads;
 pub mod editor;
 pub mod embedded;
 pub mod follow;
 pub mod happened;
+pub mod health;
 pub mod history;
 pub mod keyboard;
 pub mod make;

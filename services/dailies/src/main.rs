@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use clap::Parser as _;
-use dailies::arguments::{Arguments, Bench, Command};
+use dailies::arguments::{Arguments, Bench, Command, Health};
 use dailies::data_folder::DataFolder;
-use dailies::{bench, make, requests, store, up};
+use dailies::{bench, health, make, requests, store, up};
 use runtime::config::Settings;
 use runtime::service::sentence;
 use runtime::telemetry::{LogFormat, LogSettings};
@@ -68,6 +68,7 @@ async fn run(arguments: Arguments, shutdown: CancellationToken) -> Result<bool, 
             log_to_file(&folder, &settings)?;
             bench::fork::run(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))
         }
+        Command::Health(Health { url }) => health::ask(url).await.map(|()| true).map_err(|error| sentence(&error)),
         request => {
             let quiet = LogSettings { level: "error".to_owned(), format: LogFormat::Human };
             runtime::telemetry::init(&quiet).map_err(|error| sentence(&error))?;

@@ -4,6 +4,7 @@
 
 mod answers;
 mod changes;
+mod dead;
 mod editing;
 mod files;
 
@@ -109,6 +110,23 @@ pub enum RequestError {
     /// The editor.
     #[error(transparent)]
     Editor(#[from] EditorError),
+    /// The stream of dead letters cannot be read.
+    #[error("the dead letters cannot be read: {0}")]
+    Letters(String),
+    /// There is no letter of that number.
+    #[error("there is no dead letter {seq}: `{} dead list` shows them", program())]
+    NoLetter {
+        /// Which one.
+        seq: u64,
+    },
+    /// Nothing can be done about a letter by sending it again.
+    #[error("dead letter {seq} is not sent again: {reason}")]
+    NotAgain {
+        /// Which one.
+        seq: u64,
+        /// Why not, and what to do instead.
+        reason: String,
+    },
     /// The text of an edit has no place.
     #[error("no file for the spec")]
     Scratch(#[source] std::io::Error),
@@ -169,9 +187,10 @@ pub async fn request(command: Command, reach: &Reach, settings: &Settings) -> Re
         Command::Cancel(arguments) => asker.cancel(&arguments).await,
         Command::Delete(arguments) => asker.delete(&arguments).await,
         Command::Open(arguments) => asker.open(&arguments).await,
+        Command::Dead(what) => asker.dead(&what).await,
         Command::Retention(of) => retention(&asker.client, of.video, of.json).await,
         // These are no requests: they run a cluster.
-        Command::Make(_) | Command::Up(_) | Command::Store(_) | Command::Bench(_) => Ok(()),
+        Command::Make(_) | Command::Up(_) | Command::Store(_) | Command::Bench(_) | Command::Health(_) => Ok(()),
     }
 }
 
