@@ -15,6 +15,8 @@
 //! | `nats_cli`, `nats_py` | other people's clients |
 //! | `processes` | every service as a process of its own |
 //! | `bad_days` | kills, restarts, missing tools |
+//! | `deployment` | three NATS nodes, PostgreSQL and replicas as processes; a node and the leader killed |
+//! | `compose` | the files of a deployment name only what exists |
 //! | `tidy` | what must not be in the code |
 //!
 //! [`harness`] starts one private system per test, which is gone afterwards; [`film`] looks at a film and listens to it,
@@ -25,6 +27,8 @@ mod bad_days;
 mod bad_input;
 mod checkpoints;
 mod commands;
+mod compose;
+mod deployment;
 mod edits;
 mod film;
 mod harness;

@@ -375,6 +375,7 @@ async fn start_nats(
         folder: folder.join("nats"),
         port: Some(port).filter(|port| *port != 0),
         storage_mib: nats.storage_mib,
+        member: None,
     };
     let server = NatsServer::start(&server).await?;
     let url = server.url();

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use clap::Parser as _;
-use dailies::arguments::{Arguments, Bench, Command, Health};
+use dailies::arguments::{Arguments, Bench, ClusterCommand, Command, Health};
 use dailies::data_folder::DataFolder;
-use dailies::{bench, health, make, requests, store, up};
+use dailies::{bench, deployment, health, make, requests, store, up};
 use runtime::config::Settings;
 use runtime::service::sentence;
 use runtime::telemetry::{LogFormat, LogSettings};
@@ -51,6 +51,15 @@ async fn run(arguments: Arguments, shutdown: CancellationToken) -> Result<bool, 
             let folder = open(&reach.data)?;
             up::up(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))?;
             Ok(true)
+        }
+        Command::Cluster(arguments) => {
+            log_to_stderr(&settings)?;
+            let folder = open(&reach.data)?;
+            let outcome = match arguments.command {
+                Some(ClusterCommand::Stop) => deployment::stop(&folder).await,
+                None => deployment::run(&arguments, &reach, &folder, &settings, &shutdown).await,
+            };
+            outcome.map(|()| true).map_err(|error| sentence(&error))
         }
         Command::Store(arguments) => {
             log_to_stderr(&settings)?;

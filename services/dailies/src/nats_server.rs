@@ -1,7 +1,7 @@
-//! The `nats-server` of `dailies up`: found, configured, started, restarted when it dies or loses its files, and gone when
-//! we are.
+//! The `nats-server` of `dailies up`, or the three of `dailies cluster`: found, configured, started, restarted when it dies
+//! or loses its files, and gone when we are.
 //!
-//! Boundary: one server on loopback, for one data folder whose lock the caller holds. Invariant: no server outlives the
+//! Boundary: one server on loopback, for one folder whose lock the caller holds. Invariant: no server outlives the
 //! process that started it, and one that did (a `kill -9` on a system that cannot tell children) is ended before another
 //! one opens the same store.
 
@@ -43,6 +43,19 @@ pub struct NatsServerSettings {
     pub port: Option<u16>,
     /// How much disk its streams may reserve, in MiB.
     pub storage_mib: u32,
+    /// Its place in a cluster; none means that it is alone.
+    pub member: Option<Member>,
+}
+
+/// A server's place in a cluster on this machine.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its name, the same at every start: the others remember by it who has which copies.
+    pub name: String,
+    /// Where it listens for the others, on loopback.
+    pub port: u16,
+    /// Where all of them do.
+    pub routes: Vec<u16>,
 }
 
 /// Why there is no server.
@@ -112,6 +125,7 @@ pub struct NatsServer {
     files: Files,
     port: u16,
     storage_mib: u32,
+    member: Option<Member>,
     child: Held,
 }
 
@@ -125,8 +139,9 @@ impl NatsServer {
             Some(port) => free(port).await?,
             None => free(0).await?,
         };
-        let child = launch(&program, &files, port, settings.storage_mib).await?;
-        Ok(Self { program, files, port, storage_mib: settings.storage_mib, child })
+        let (storage_mib, member) = (settings.storage_mib, settings.member.clone());
+        let child = launch(&program, &files, port, storage_mib, member.as_ref()).await?;
+        Ok(Self { program, files, port, storage_mib, member, child })
     }
 
     /// Where it listens.
@@ -151,7 +166,8 @@ impl NatsServer {
                     let ended = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
                     tracing::error!(ended, "nats-server has died and is started again");
                 }
-                streams = storage.lost() => {
+                // Members of a cluster bring each other's files back.
+                streams = storage.lost(), if self.member.is_none() => {
                     tracing::error!(?streams, "the files of nats-server were deleted, and it is started again");
                     // Asked to stop, it would write half of what it remembers where the files were.
                     self.child.kill().await;
@@ -172,7 +188,7 @@ impl NatsServer {
                     () = shutdown.cancelled() => return Ok(()),
                 }
                 // Not cut short by a stop: a server half started could only be killed, and nobody would wait for its end.
-                match launch(&self.program, &self.files, self.port, self.storage_mib).await {
+                match launch(&self.program, &self.files, self.port, self.storage_mib, self.member.as_ref()).await {
                     Ok(child) => break child,
                     Err(error) if failures < HOPELESS => {
                         tracing::error!(error = %error, "nats-server could not be started again");
@@ -208,13 +224,19 @@ impl Files {
     }
 
     /// The server's settings. Its sync setting stays the default: no promise rests on it.
-    fn write(&self, name: &str, port: u16, storage_mib: u32) -> Result<(), NatsServerError> {
+    fn write(
+        &self,
+        name: &str,
+        port: u16,
+        storage_mib: u32,
+        member: Option<&Member>,
+    ) -> Result<(), NatsServerError> {
         let quoted = |path: &Path| {
             let text = path.display().to_string();
             format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
         };
         let text = format!(
-            "# Written by `dailies up` at every start.\n\
+            "# Written by `dailies` at every start.\n\
              server_name: {name}\n\
              host: {host}\n\
              port: {port}\n\
@@ -222,16 +244,28 @@ impl Files {
              log_file: {log}\n\
              logfile_size_limit: 10MB\n\
              logfile_max_num: 3\n\
-             jetstream {{\n  store_dir: {store}\n  max_file_store: {max_file_store}MB\n  max_memory_store: 64MB\n}}\n",
+             jetstream {{\n  store_dir: {store}\n  max_file_store: {max_file_store}MB\n  max_memory_store: 64MB\n}}\n\
+             {cluster}",
             host = Ipv4Addr::LOCALHOST,
             pid = quoted(&self.pid),
             log = quoted(&self.log),
             store = quoted(&self.store),
             // Some more than our streams reserve, for what others may try out on it.
             max_file_store = u64::from(storage_mib) * 5 / 4 + 64,
+            cluster = member.map(Member::settings).unwrap_or_default(),
         );
         std::fs::write(&self.config, text)
             .map_err(|source| NatsServerError::Folder { path: self.config.clone(), source })
+    }
+}
+
+impl Member {
+    /// Its part of the server's settings.
+    fn settings(&self) -> String {
+        let host = Ipv4Addr::LOCALHOST;
+        let routes: Vec<_> = self.routes.iter().map(|port| format!("nats-route://{host}:{port}")).collect();
+        let (port, routes) = (self.port, routes.join(", "));
+        format!("cluster {{\n  name: dailies\n  host: {host}\n  port: {port}\n  routes: [{routes}]\n}}\n")
     }
 }
 
@@ -287,9 +321,16 @@ impl Held {
 }
 
 /// Starts a server and waits until it is the one that answers on the port.
-async fn launch(program: &Path, files: &Files, port: u16, storage_mib: u32) -> Result<Held, NatsServerError> {
-    let name = format!("dailies-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
-    files.write(&name, port, storage_mib)?;
+async fn launch(
+    program: &Path,
+    files: &Files,
+    port: u16,
+    storage_mib: u32,
+    member: Option<&Member>,
+) -> Result<Held, NatsServerError> {
+    let unique = || format!("dailies-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
+    let name = member.map_or_else(unique, |member| member.name.clone());
+    files.write(&name, port, storage_mib, member)?;
     let mut child = Held::start(program, files)
         .await
         .map_err(|error| NatsServerError::Unusable { program: program.to_path_buf(), reason: error.to_string() })?;
@@ -360,7 +401,7 @@ mod tests {
     use super::*;
 
     fn settings(folder: &Path) -> NatsServerSettings {
-        NatsServerSettings { program: None, folder: folder.to_path_buf(), port: None, storage_mib: 64 }
+        NatsServerSettings { program: None, folder: folder.to_path_buf(), port: None, storage_mib: 64, member: None }
     }
 
     async fn until_dead(pid: u32) {

@@ -189,8 +189,13 @@ pub async fn request(command: Command, reach: &Reach, settings: &Settings) -> Re
         Command::Open(arguments) => asker.open(&arguments).await,
         Command::Dead(what) => asker.dead(&what).await,
         Command::Retention(of) => retention(&asker.client, of.video, of.json).await,
-        // These are no requests: they run a cluster.
-        Command::Make(_) | Command::Up(_) | Command::Store(_) | Command::Bench(_) | Command::Health(_) => Ok(()),
+        // These are no requests: they run a cluster, or ask no cluster.
+        Command::Make(_)
+        | Command::Up(_)
+        | Command::Cluster(_)
+        | Command::Store(_)
+        | Command::Bench(_)
+        | Command::Health(_) => Ok(()),
     }
 }
 

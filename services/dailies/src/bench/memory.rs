@@ -73,6 +73,7 @@ pub async fn peaks(
         folder: scratch.path().join("nats"),
         port: None,
         storage_mib: nats.storage_mib,
+        member: None,
     };
     let server = NatsServer::start(&server).await?;
     let url = server.url();
