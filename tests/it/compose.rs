@@ -66,13 +66,16 @@ fn the_nats_nodes_of_the_compose_file_take_their_flags_and_differ_in_name_alone(
     let test = "the_nats_nodes_of_the_compose_file_take_their_flags_and_differ_in_name_alone";
     let Some(services) = services(test) else { return };
     let nodes = services.iter().filter(|(name, _)| name.starts_with("nats-"));
+    // The server checks its flags only together with a file.
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "debug: false\n").expect("written");
     let mut kinds = BTreeSet::new();
     let mut count = 0;
     for (name, service) in nodes {
         count += 1;
         let flags = words(&service["command"]);
         let mut checked = Command::new(nats_server());
-        let checked = checked.args(&flags).arg("-t").stdin(Stdio::null()).output().expect("nats-server runs");
+        let checked = checked.args(&flags).arg("-c").arg(file.path()).arg("-t").stdin(Stdio::null()).output().expect("nats-server runs");
         assert!(checked.status.success(), "{name}: {}", String::from_utf8_lossy(&checked.stderr));
         assert!(flags.contains(&format!("--server_name={name}")), "{flags:?}");
         assert!(flags.iter().any(|flag| flag.contains(&format!("//{name}:6222"))), "{name} is on no route");

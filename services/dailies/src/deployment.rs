@@ -212,7 +212,6 @@ impl Deployment {
             ("DAILIES_COORDINATOR__DATABASE".to_owned(), database),
         ];
         environment.extend(objects);
-        environment.extend(std::env::vars().filter(|(name, _)| is_choice(name)));
         if let Some(config) = &reach.config {
             let path = config.canonicalize().map_err(|source| DeploymentError::File { path: config.clone(), source })?;
             environment.push(("DAILIES_CONFIG".to_owned(), path.display().to_string()));
@@ -341,12 +340,6 @@ impl Deployment {
         }
         drop(self.lock);
     }
-}
-
-/// Settings that the caller of `dailies cluster` makes for all services, as opposed to where its parts are.
-fn is_choice(name: &str) -> bool {
-    let sections = ["DAILIES_WORKER__", "DAILIES_MEDIA__", "DAILIES_LOG__"];
-    name == "RUST_LOG" || name == "DAILIES_CONFIG" || sections.iter().any(|section| name.starts_with(section))
 }
 
 /// What a deployment does once before its services start: `dailies migrate`, which many may do at once.

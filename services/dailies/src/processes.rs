@@ -1,7 +1,7 @@
 //! Services as processes of their own: started from the programs beside this one, logged into files, stopped when asked
 //! and gone when we are.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -65,30 +65,42 @@ impl Processes {
         Self { logs, running: Vec::new() }
     }
 
-    /// Starts the program of a service with nothing of this process's environment that would lead it elsewhere.
+    /// Starts the program of a service.
     pub fn start(
         &mut self,
         service: &'static str,
         replica: usize,
         environment: &[(String, String)],
     ) -> Result<(), ProcessError> {
+        let program = program(service).map_err(|source| ProcessError::Start { service, source })?;
+        self.start_program(service, replica, Command::new(program), environment)
+    }
+
+    /// Starts any program as a service, with nothing of this process's environment that would lead it elsewhere.
+    pub fn start_program(
+        &mut self,
+        service: &'static str,
+        replica: usize,
+        mut command: Command,
+        environment: &[(String, String)],
+    ) -> Result<(), ProcessError> {
         let log = self.log(service, replica);
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log);
         let file = file.map_err(|source| ProcessError::Log { path: log, source })?;
-        let failed = |source| ProcessError::Start { service, source };
-        let mut command = Command::new(program(service).map_err(failed)?);
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if (text.starts_with("DAILIES_") && text.contains("__")) || text.starts_with("NATS_") {
-                command.env_remove(&name);
-            }
+        for (name, _) in std::env::vars_os().filter(|(name, _)| leads_elsewhere(&name.to_string_lossy())) {
+            command.env_remove(name);
         }
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         runtime::child::end_with_us(&mut command);
-        let child = command.spawn().map_err(failed)?;
+        let child = command.spawn().map_err(|source| ProcessError::Start { service, source })?;
         self.running.push(Process { service, replica, child });
         Ok(())
+    }
+
+    /// Those that run, with the number that the system knows them by.
+    pub fn running(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.running.iter().filter_map(|process| Some((process.service, process.child.id()?)))
     }
 
     /// Where a replica says what it does.
@@ -129,6 +141,11 @@ impl Processes {
     }
 }
 
+/// Settings of places. What else the caller has set (how many jobs at a time, which ffmpeg) holds for all.
+fn leads_elsewhere(variable: &str) -> bool {
+    ["NATS_", "DAILIES_NATS__", "DAILIES_OBJECTS__", "DAILIES_GATEWAY__"].iter().any(|start| variable.starts_with(start))
+}
+
 /// Whether all services were built.
 pub fn check_built() -> Result<(), ProcessError> {
     let built = |service: &&str| program(service).is_ok_and(|program| program.is_file());
@@ -141,5 +158,5 @@ pub fn check_built() -> Result<(), ProcessError> {
 
 /// The program of a service.
 pub fn program(service: &str) -> std::io::Result<PathBuf> {
-    std::env::current_exe().map(|here: PathBuf| Path::with_file_name(&here, service))
+    std::env::current_exe().map(|here| here.with_file_name(service))
 }
