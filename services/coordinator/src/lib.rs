@@ -28,7 +28,6 @@ pub mod wire;
 pub mod wire_nats;
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +47,7 @@ use crate::outbox::Outbox;
 use crate::position::Positions;
 use crate::purge::Purge;
 use crate::reports::Desk;
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::video::Setup;
 use crate::wire::Wire;
 use crate::wire_nats::NatsWire;
@@ -68,17 +67,6 @@ pub enum Error {
     /// It cannot be seen.
     #[error(transparent)]
     Registration(#[from] RegistrationError),
-    /// A setting makes no sense.
-    #[error("coordinator.database is `{0}`, but must be `sqlite:PATH`")]
-    Database(String),
-}
-
-/// Opens the database that the settings name.
-pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, Error> {
-    match settings.database.strip_prefix("sqlite:") {
-        Some(file) if !file.is_empty() => Ok(Arc::new(SqliteStore::open(Path::new(file)).await?)),
-        Some(_) | None => Err(Error::Database(settings.database.clone())),
-    }
 }
 
 /// Runs one replica until `shutdown`: every task ends, leases are given back, what is recorded has been handed on.
@@ -89,7 +77,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let setup = Setup { catalogue: Arc::new(settings.catalogue()?), providers: vec!["local".to_owned()] };
-    let store = open_store(&settings).await?;
+    let store = store::open(&settings.database).await?;
     bus.ensure_streams_patiently(&shutdown).await?;
 
     let nats = Arc::new(NatsWire::new(bus.clone()));

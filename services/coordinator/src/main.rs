@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 struct Arguments {
     #[command(flatten)]
     shared: Flags,
-    /// Where the journal is, `sqlite:PATH`
+    /// Where the journal is, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`
     #[arg(long, value_name = "URL")]
     database: Option<String>,
 }

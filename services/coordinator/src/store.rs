@@ -9,16 +9,24 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use messages::catalogue::Catalogue;
-use messages::event::{CommandOutcome, Recorded};
+use messages::event::{CommandOutcome, Event, Recorded};
 use messages::id::{ArtifactId, CommandId, JobId, UserId, VideoId};
 use messages::query::{LedgerRow, ListVideos, VideoStatus, VideoSummary};
 use messages::service::Service;
 use messages::subject::Partition;
 
+use crate::config::DatabaseUrl;
 use crate::video::Video;
 
+mod postgres;
+mod reads;
+mod rows;
+mod schema;
 mod sqlite;
+pub mod statements;
 
+pub use postgres::{APPEND, MARK_EVENTS, MARK_JOBS, MARK_OUTCOMES, PostgresStore};
+pub use schema::Migrated;
 pub use sqlite::SqliteStore;
 
 /// Why the database did not do what was asked.
@@ -289,4 +297,30 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// The video that an artifact belongs to.
     async fn video_of(&self, artifact: ArtifactId) -> Result<Option<VideoId>, StoreError>;
+}
+
+/// Opens a database. A file is brought up to date by whoever opens it; a server's tables are left to `dailies migrate`,
+/// because replicas of several versions may work on them at once.
+pub async fn open(database: &DatabaseUrl) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match database {
+        DatabaseUrl::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
+        DatabaseUrl::Postgres(options) => Arc::new(PostgresStore::open(options).await?),
+    })
+}
+
+/// Brings the tables of a database up to date.
+pub async fn migrate(database: &DatabaseUrl) -> Result<Migrated, StoreError> {
+    match database {
+        DatabaseUrl::Sqlite(file) => SqliteStore::migrate(file).await,
+        DatabaseUrl::Postgres(options) => PostgresStore::migrate(options).await,
+    }
+}
+
+/// What an event makes: links to it lead to its video.
+fn artifacts_of(recorded: &Recorded) -> Vec<ArtifactId> {
+    match &recorded.event {
+        Event::JobDone { artifacts, .. } => artifacts.iter().map(|artifact| artifact.id).collect(),
+        Event::SpecEdited { artifact, .. } => vec![artifact.id],
+        _ => Vec::new(),
+    }
 }

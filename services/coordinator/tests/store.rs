@@ -15,10 +15,15 @@ mod conformance;
 #[expect(dead_code, reason = "written for every message; a store needs only some of them")]
 #[path = "../../../messages/tests/wire/parts.rs"]
 mod parts;
+#[expect(dead_code, reason = "written for a cluster on one machine too")]
+#[path = "../../dailies/src/postgres_server.rs"]
+mod postgres_server;
 #[path = "store/purge.rs"]
 mod purge;
 #[path = "store/samples.rs"]
 mod samples;
+#[path = "store/servers.rs"]
+mod servers;
 
 use conformance::Database;
 use samples::{created, made, seqs, video};
@@ -87,6 +92,7 @@ macro_rules! conforms {
 }
 
 conforms!(sqlite, SqliteFile::new());
+conforms!(postgres, servers::PostgresDatabase::new().await);
 
 /// All of the suite.
 mod suite {

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coordinator::config::DatabaseUrl;
 use messages::id::UserId;
 use messages::service::Service;
 use runtime::artifacts::s3::{S3Objects, S3Settings};
@@ -176,7 +177,7 @@ impl Embedded {
 
         let mut coordinator = Part::default();
         let mut own: coordinator::config::Settings = settings.section("coordinator")?;
-        own.database = format!("sqlite:{}", folder.join("dailies.sqlite").display());
+        own.database = DatabaseUrl::Sqlite(folder.join("dailies.sqlite"));
         let objects: Arc<dyn ObjectStore> = Arc::new(objects);
         let running = coordinator::run(own, bus.clone(), Arc::clone(&objects), coordinator.shutdown.clone());
         coordinator.spawn("the coordinator", running);

@@ -5,61 +5,55 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use messages::catalogue::Catalogue;
-use messages::event::{CommandOutcome, Recorded};
+use messages::event::Recorded;
 use messages::id::{ArtifactId, CommandId, UserId, VideoId};
-use messages::query::{LedgerRow, ListVideos, VideoStatus, VideoSummary};
+use messages::query::{LedgerRow, ListVideos, VideoSummary};
 use messages::subject::{PARTITIONS, Partition};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{Connection as _, Row as _, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection, SqlitePool};
 
+use super::reads::{Reader, Reads, Value};
+use super::rows::to_json;
 use super::{
-    Append, Appended, Loaded, Moved, PlannedJob, Position, Published, Purgeable, Store, StoreError, Unpublished,
+    Append, Appended, Loaded, Migrated, Moved, PlannedJob, Position, Published, Purgeable, Store, StoreError,
+    Unpublished, artifacts_of, schema,
 };
 
 mod purge;
 
-/// How many events or commands a start publishes again at a time.
-const PAGE: i64 = 10_000;
-
 /// A store in one SQLite file.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct SqliteStore {
     writer: SqlitePool,
-    readers: SqlitePool,
-    /// Catalogues by digest: few exist, and every load needs one.
-    catalogues: Arc<Mutex<HashMap<String, Arc<Catalogue>>>>,
+    reads: Reads<SqlitePool>,
 }
 
 impl SqliteStore {
     /// Opens the file, creates it when missing, and brings its tables up to date.
     pub async fn open(file: &Path) -> Result<Self, StoreError> {
-        let unusable = |reason: String| StoreError::Unusable { url: file.display().to_string(), reason };
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(10));
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .after_release(|connection, _| Box::pin(roll_back_leftovers(connection)))
-            .connect_with(options.clone())
-            .await
-            .map_err(|error| unusable(error.to_string()))?;
-        sqlx::migrate!("../../migrations/sqlite").run(&writer).await.map_err(|error| unusable(error.to_string()))?;
+        let writer = writer(file).await?;
+        let mut connection = writer.acquire().await.map_err(|error| unusable(file, error.to_string()))?;
+        schema::migrate(&mut *connection, &schema::SQLITE, "").await.map_err(|reason| unusable(file, reason))?;
+        drop(connection);
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
-            .connect_with(options.read_only(true))
+            .connect_with(options(file).read_only(true))
             .await
-            .map_err(|error| unusable(error.to_string()))?;
-        Ok(Self { writer, readers, catalogues: Arc::default() })
+            .map_err(|error| unusable(file, error.to_string()))?;
+        Ok(Self { writer, reads: Reads::new(readers) })
+    }
+
+    /// Brings the tables of the file up to date; creates it when missing.
+    pub async fn migrate(file: &Path) -> Result<Migrated, StoreError> {
+        let mut connection = options(file).connect().await.map_err(|error| unusable(file, error.to_string()))?;
+        let database = file.display().to_string();
+        let migrated = schema::migrate(&mut connection, &schema::SQLITE, &database).await;
+        migrated.map_err(|reason| unusable(file, reason))
     }
 
     /// Runs `work` as one write transaction, in a task of its own.
@@ -79,63 +73,46 @@ impl SqliteStore {
         let unavailable = |source| StoreError::Unavailable { action, source };
         task.await.map_err(|error| unavailable(sqlx::Error::Io(std::io::Error::other(error))))?.map_err(unavailable)
     }
+}
 
-    async fn catalogue(&self, digest: &str) -> Result<Arc<Catalogue>, StoreError> {
-        let known = self.catalogues.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
-        if let Some(catalogue) = known {
-            return Ok(catalogue);
-        }
-        let body: String = sqlx::query_scalar("select body from catalogue where digest = $1")
-            .bind(digest)
-            .fetch_one(&self.readers)
-            .await
-            .map_err(reading)?;
-        let catalogue: Arc<Catalogue> = Arc::new(read_json("catalogue", digest, &body)?);
-        self.catalogues.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.to_owned(), catalogue.clone());
-        Ok(catalogue)
-    }
+fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(10))
+}
 
-    async fn outcomes(&self, video: VideoId) -> Result<HashMap<(UserId, CommandId), CommandOutcome>, StoreError> {
-        let rows = sqlx::query("select user_id, outcome from command where video_id = $1")
-            .bind(video.to_string())
-            .fetch_all(&self.readers)
-            .await
-            .map_err(reading)?;
-        rows.iter()
-            .map(|row| {
-                let outcome: CommandOutcome = read_json("outcome", video, &row.get::<String, _>("outcome"))?;
-                Ok(((read_id(row, "user_id")?, outcome.command_id().clone()), outcome))
-            })
-            .collect()
-    }
-
-    async fn events_after(&self, video: VideoId, seq: i64) -> Result<Vec<Recorded>, StoreError> {
-        let rows = sqlx::query(
-            "select seq, recorded_at, command_id, body from event where video_id = $1 and seq > $2 order by seq",
-        )
-        .bind(video.to_string())
-        .bind(seq)
-        .fetch_all(&self.readers)
+async fn writer(file: &Path) -> Result<SqlitePool, StoreError> {
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .after_release(|connection, _| Box::pin(roll_back_leftovers(connection)))
+        .connect_with(options(file))
         .await
-        .map_err(reading)?;
-        rows.iter().map(|row| recorded(video, row)).collect()
+        .map_err(|error| unusable(file, error.to_string()))
+}
+
+fn unusable(file: &Path, reason: String) -> StoreError {
+    StoreError::Unusable { url: file.display().to_string(), reason }
+}
+
+impl Reader for SqlitePool {
+    type Row = SqliteRow;
+
+    async fn fetch(&self, statement: &'static str, values: Vec<Value>) -> Result<Vec<SqliteRow>, StoreError> {
+        let query = values.into_iter().fold(sqlx::query(statement), |query, value| match value {
+            Value::Number(number) => query.bind(number),
+            Value::Text(text) => query.bind(text),
+        });
+        query.fetch_all(self).await.map_err(|source| StoreError::Unavailable { action: "read", source })
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn load(&self, video: VideoId) -> Result<Loaded, StoreError> {
-        let journal = self.events_after(video, 0).await?;
-        let outcomes = self.outcomes(video).await?;
-        let Some(first) = journal.first() else {
-            let tombstone = purge::tombstone(self, video).await?;
-            return Ok(Loaded { journal, catalogue: None, outcomes, tombstone });
-        };
-        let catalogue = match &first.event {
-            messages::event::Event::VideoCreated { catalogue, .. } => self.catalogue(&catalogue.to_string()).await?,
-            _ => return Err(unreadable("journal", video, "it does not start with video_created")),
-        };
-        Ok(Loaded { journal, catalogue: Some(catalogue), outcomes, tombstone: None })
+        self.reads.load(video).await
     }
 
     async fn append(&self, mut appends: Vec<Append>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
@@ -198,103 +175,15 @@ impl Store for SqliteStore {
     }
 
     async fn unpublished(&self, partitions: Vec<Partition>) -> Result<Vec<Unpublished>, StoreError> {
-        // Somebody who asked in vain of another's video has a subject of their own.
-        let mut found: HashMap<(VideoId, UserId), Unpublished> = HashMap::new();
-        for partition in partitions {
-            let rows = sqlx::query(
-                "select id, user_id, published_seq from video where partition = $1 and published_seq < seq limit $2",
-            )
-            .bind(i64::from(partition.0))
-            .bind(PAGE)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(reading)?;
-            for row in &rows {
-                let entry = async {
-                    let video: VideoId = read_id(row, "id")?;
-                    let events = self.events_after(video, row.get("published_seq")).await?;
-                    Ok(Unpublished { video, user: read_id(row, "user_id")?, events, outcomes: Vec::new() })
-                };
-                if let Some(entry) = readable(entry.await)? {
-                    found.insert((entry.video, entry.user.clone()), entry);
-                }
-            }
-            let rows = sqlx::query(
-                "select video_id, user_id, outcome from command where partition = $1 and sent = 0
-                 order by recorded_at limit $2",
-            )
-            .bind(i64::from(partition.0))
-            .bind(PAGE)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(reading)?;
-            for row in &rows {
-                let outcome = || {
-                    let video: VideoId = read_id(row, "video_id")?;
-                    let outcome = read_json("outcome", video, &row.get::<String, _>("outcome"))?;
-                    Ok((video, read_id::<UserId>(row, "user_id")?, outcome))
-                };
-                if let Some((video, user, outcome)) = readable(outcome())? {
-                    let none = || Unpublished { video, user: user.clone(), events: Vec::new(), outcomes: Vec::new() };
-                    found.entry((video, user.clone())).or_insert_with(none).outcomes.push(outcome);
-                }
-            }
-        }
-        Ok(found.into_values().collect())
+        self.reads.unpublished(partitions).await
     }
 
     async fn jobs(&self, partitions: Vec<Partition>) -> Result<Vec<PlannedJob>, StoreError> {
-        let mut jobs = Vec::new();
-        for partition in partitions {
-            let rows = sqlx::query(
-                "select id, video_id, user_id, service, attempt, sends, priority, not_before, body
-                 from job where partition = $1 order by not_before",
-            )
-            .bind(i64::from(partition.0))
-            .fetch_all(&self.readers)
-            .await
-            .map_err(reading)?;
-            for row in &rows {
-                jobs.extend(readable(planned_job(row))?);
-            }
-        }
-        Ok(jobs)
+        self.reads.jobs(partitions).await
     }
 
     async fn unfinished(&self, video: VideoId) -> Result<(Vec<Unpublished>, Vec<PlannedJob>), StoreError> {
-        let mut found = Vec::new();
-        let row = sqlx::query("select user_id, published_seq from video where id = $1")
-            .bind(video.to_string())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(reading)?;
-        if let Some(row) = &row {
-            let (user, events) = (read_id(row, "user_id")?, self.events_after(video, row.get("published_seq")).await?);
-            found.push(Unpublished { video, user, events, outcomes: Vec::new() });
-        }
-        let rows =
-            sqlx::query("select user_id, outcome from command where video_id = $1 and sent = 0 order by recorded_at")
-                .bind(video.to_string())
-                .fetch_all(&self.readers)
-                .await
-                .map_err(reading)?;
-        for row in &rows {
-            let outcomes = vec![read_json("outcome", video, &row.get::<String, _>("outcome"))?];
-            found.push(Unpublished { video, user: read_id(row, "user_id")?, events: Vec::new(), outcomes });
-        }
-        let rows = sqlx::query(
-            "select id, video_id, user_id, service, attempt, sends, priority, not_before, body
-             from job where video_id = $1 order by not_before",
-        )
-        .bind(video.to_string())
-        .fetch_all(&self.readers)
-        .await
-        .map_err(reading)?;
-        let mut jobs = Vec::with_capacity(rows.len());
-        for row in &rows {
-            jobs.extend(readable(planned_job(row))?);
-        }
-        Ok((found, jobs))
+        self.reads.unfinished(video).await
     }
 
     async fn forget_commands(&self, before: DateTime<Utc>) -> Result<(), StoreError> {
@@ -405,54 +294,11 @@ impl Store for SqliteStore {
         user: &UserId,
         list: &ListVideos,
     ) -> Result<(Vec<VideoSummary>, Option<String>), StoreError> {
-        let limit = i64::from(list.limit.unwrap_or(20));
-        // A page starts after the last row of the one before; an unreadable cursor starts nowhere.
-        let (before, before_id) = match list.cursor.as_deref().map(|cursor| cursor.split_once('_')) {
-            None => (i64::MAX, String::new()),
-            Some(cursor) => {
-                let (at, id) = cursor.unwrap_or_default();
-                (at.parse().unwrap_or(i64::MIN), id.to_owned())
-            }
-        };
-        let rows = match list.status {
-            None => {
-                sqlx::query(
-                    "select id, title, prompt, status, progress, created_at, updated_at from video
-                     where user_id = $1 and deleted_at is null and (created_at, id) < ($2, $3)
-                     order by created_at desc, id desc limit $4",
-                )
-                .bind(user.as_str())
-                .bind(before)
-                .bind(before_id)
-                .bind(limit + 1)
-                .fetch_all(&self.readers)
-                .await
-            }
-            Some(status) => {
-                sqlx::query(
-                    "select id, title, prompt, status, progress, created_at, updated_at from video
-                     where user_id = $1 and status = $5 and deleted_at is null and (created_at, id) < ($2, $3)
-                     order by created_at desc, id desc limit $4",
-                )
-                .bind(user.as_str())
-                .bind(before)
-                .bind(before_id)
-                .bind(limit + 1)
-                .bind(status.name())
-                .fetch_all(&self.readers)
-                .await
-            }
-        };
-        let rows = rows.map_err(reading)?;
-        let more = rows.len() as i64 > limit;
-        let page = rows.iter().take(limit as usize).map(summary).collect::<Result<Vec<_>, _>>()?;
-        let cursor = page.last().filter(|_| more);
-        let cursor = cursor.map(|last| format!("{}_{}", last.created_at.timestamp_micros(), last.video_id));
-        Ok((page, cursor))
+        self.reads.videos(user, list).await
     }
 
     async fn purgeable(&self, partitions: Vec<Partition>, now: DateTime<Utc>) -> Result<Vec<Purgeable>, StoreError> {
-        purge::purgeable(self, partitions, now).await
+        self.reads.purgeable(partitions, now).await
     }
 
     async fn purge(&self, video: VideoId, again: Option<DateTime<Utc>>) -> Result<(), StoreError> {
@@ -460,11 +306,11 @@ impl Store for SqliteStore {
     }
 
     async fn forgotten(&self, partitions: Vec<Partition>, until: DateTime<Utc>) -> Result<Vec<VideoId>, StoreError> {
-        purge::forgotten(self, partitions, until).await
+        self.reads.forgotten(partitions, until).await
     }
 
     async fn garbage(&self, partitions: Vec<Partition>) -> Result<Vec<String>, StoreError> {
-        purge::garbage(self, partitions).await
+        self.reads.garbage(partitions).await
     }
 
     async fn garbage_deleted(&self, keys: Vec<String>) -> Result<(), StoreError> {
@@ -472,16 +318,11 @@ impl Store for SqliteStore {
     }
 
     async fn ledger(&self, video: VideoId) -> Result<Vec<LedgerRow>, StoreError> {
-        purge::ledger(self, video).await
+        self.reads.ledger(video).await
     }
 
     async fn video_of(&self, artifact: ArtifactId) -> Result<Option<VideoId>, StoreError> {
-        let row = sqlx::query("select video_id from artifact where id = $1")
-            .bind(artifact.to_string())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(reading)?;
-        row.map(|row| read_id(&row, "video_id")).transpose()
+        self.reads.video_of(artifact).await
     }
 }
 
@@ -609,103 +450,10 @@ async fn fence(
     Ok(moved.rows_affected() == 1)
 }
 
-fn artifacts_of(recorded: &Recorded) -> Vec<ArtifactId> {
-    match &recorded.event {
-        messages::event::Event::JobDone { artifacts, .. } => artifacts.iter().map(|artifact| artifact.id).collect(),
-        messages::event::Event::SpecEdited { artifact, .. } => vec![artifact.id],
-        _ => Vec::new(),
-    }
-}
-
 /// A connection never goes back to its pool with a transaction open on it. The error of having none is the good case.
 async fn roll_back_leftovers(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let _ = sqlx::query("rollback").execute(connection).await;
     Ok(true)
-}
-
-fn recorded(video: VideoId, row: &SqliteRow) -> Result<Recorded, StoreError> {
-    let command: Option<String> = row.get("command_id");
-    Ok(Recorded {
-        seq: row.get::<i64, _>("seq") as u64,
-        time: time(row.get("recorded_at")),
-        command_id: command
-            .map(|id| id.parse())
-            .transpose()
-            .map_err(|error: messages::id::InvalidId| unreadable("event", video, error))?,
-        event: read_json("event", video, &row.get::<String, _>("body"))?,
-    })
-}
-
-fn planned_job(row: &SqliteRow) -> Result<PlannedJob, StoreError> {
-    Ok(PlannedJob {
-        id: read_id(row, "id")?,
-        video: read_id(row, "video_id")?,
-        user: read_id(row, "user_id")?,
-        service: read_id(row, "service")?,
-        attempt: row.get("attempt"),
-        sends: row.get("sends"),
-        interactive: row.get::<i64, _>("priority") > 0,
-        not_before: time(row.get("not_before")),
-        body: row.get("body"),
-    })
-}
-
-/// Passes over what only a newer program can read: it stays where it is, and its neighbours go on.
-fn readable<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error @ StoreError::Unreadable { .. }) => {
-            tracing::error!(error = %error, "a row waits for a program that can read it");
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn summary(row: &SqliteRow) -> Result<VideoSummary, StoreError> {
-    let video_id: VideoId = read_id(row, "id")?;
-    let status: String = row.get("status");
-    Ok(VideoSummary {
-        video_id,
-        title: row.get("title"),
-        prompt: row.get("prompt"),
-        status: VideoStatus::from_name(&status).ok_or_else(|| unreadable("status", video_id, &status))?,
-        progress: row.get("progress"),
-        created_at: time(row.get("created_at")),
-        updated_at: time(row.get("updated_at")),
-    })
-}
-
-fn read_id<T: std::str::FromStr<Err: std::fmt::Display>>(
-    row: &SqliteRow,
-    column: &'static str,
-) -> Result<T, StoreError> {
-    let text: String = row.get(column);
-    text.parse().map_err(|error: T::Err| unreadable(column, &text, error))
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(
-    what: &'static str,
-    id: impl std::fmt::Display,
-    text: &str,
-) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| unreadable(what, id, error))
-}
-
-fn to_json<T: serde::Serialize>(value: &T) -> Result<String, sqlx::Error> {
-    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
-}
-
-fn time(micros: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(micros).unwrap_or_default()
-}
-
-fn reading(source: sqlx::Error) -> StoreError {
-    StoreError::Unavailable { action: "read", source }
-}
-
-fn unreadable(what: &'static str, id: impl std::fmt::Display, reason: impl std::fmt::Display) -> StoreError {
-    StoreError::Unreadable { what, id: id.to_string(), reason: reason.to_string() }
 }
 
 #[cfg(test)]

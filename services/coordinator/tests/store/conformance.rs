@@ -367,7 +367,7 @@ pub async fn videos_are_listed_newest_first_page_by_page(store: &dyn Store) {
     let newest = &page[0];
     assert_eq!((newest.created_at, newest.updated_at), (at(40), at(40)));
     assert_eq!((newest.progress, newest.title.as_deref()), (12.5, Some("Patience")));
-    for cursor in ["", "x", "1_", "_", "99999999999999999999_vid-1", "';"] {
+    for cursor in ["", "x", "1_", "_", "99999999999999999999_vid-1", "';", "1_\0"] {
         let ask = ListVideos { cursor: Some(cursor.to_owned()), ..ListVideos::default() };
         store.videos(&parts::user(), &ask).await.expect("a cursor of somebody's own making breaks nothing");
     }

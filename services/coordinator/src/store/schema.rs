@@ -1,0 +1,116 @@
+//! Which version of the tables a database has, and which this program needs.
+
+use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migrator};
+
+pub(super) static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
+pub(super) static POSTGRES: Migrator = sqlx::migrate!("../../migrations/postgres");
+
+/// What was done to a database so that its tables are those of this program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// Which one, without credentials.
+    pub database: String,
+    /// Its version before; none when it was empty.
+    pub from: Option<i64>,
+    /// Its version now.
+    pub to: i64,
+}
+
+impl std::fmt::Display for Migrated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { database, from, to } = self;
+        match from {
+            None => write!(f, "{database} was empty and is at version {to} now"),
+            Some(from) if from == to => write!(f, "{database} is at version {to}, as this program needs it"),
+            Some(from) => write!(f, "{database} was at version {from} and is at version {to} now"),
+        }
+    }
+}
+
+/// How the tables of a database compare with those that this program needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Current,
+    /// Migrations are missing; none means that there are no tables at all.
+    Behind(Option<i64>),
+}
+
+/// Brings a database up to date, if it is one of ours and not newer than this program. Two at once do no harm.
+pub(super) async fn migrate(
+    connection: &mut impl Migrate,
+    migrator: &Migrator,
+    database: &str,
+) -> Result<Migrated, String> {
+    let before = standing(connection, migrator).await?;
+    let to = newest(migrator);
+    let from = match before {
+        Standing::Current => return Ok(Migrated { database: database.to_owned(), from: Some(to), to }),
+        Standing::Behind(from) => from,
+    };
+    if let Err(error) = migrator.run_direct(None, connection, false).await {
+        // SQLite has no lock for migrations: whoever else ran them at the same time may have been faster.
+        if standing(connection, migrator).await != Ok(Standing::Current) {
+            return Err(error.to_string());
+        }
+    }
+    Ok(Migrated { database: database.to_owned(), from, to })
+}
+
+/// Whether this program can work on a database as it is; else a sentence that says what to do.
+pub(super) async fn check(connection: &mut impl Migrate, migrator: &Migrator) -> Result<(), String> {
+    let needed = newest(migrator);
+    match standing(connection, migrator).await? {
+        Standing::Current => Ok(()),
+        Standing::Behind(None) => {
+            Err(format!("it has no tables yet, and this program needs version {needed} of them: run `dailies migrate`"))
+        }
+        Standing::Behind(Some(version)) => Err(format!(
+            "its tables are at version {version}, and this program needs version {needed}: run `dailies migrate`"
+        )),
+    }
+}
+
+async fn standing(connection: &mut impl Migrate, migrator: &Migrator) -> Result<Standing, String> {
+    let applied = match connection.list_applied_migrations(&migrator.table_name).await {
+        Ok(applied) => applied,
+        // Nothing was ever migrated here.
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) if is_no_such_table(&error) => {
+            return Ok(Standing::Behind(None));
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    judge(&applied, migrator)
+}
+
+fn judge(applied: &[AppliedMigration], migrator: &Migrator) -> Result<Standing, String> {
+    let needed = newest(migrator);
+    let Some(version) = applied.iter().map(|migration| migration.version).max() else {
+        return Ok(Standing::Behind(None));
+    };
+    if version > needed {
+        return Err(format!(
+            "its tables are at version {version}, made by a newer program; this one knows only version {needed}: run the newer program"
+        ));
+    }
+    for migration in applied {
+        let ours = migrator.iter().find(|known| known.version == migration.version);
+        if ours.is_none_or(|known| known.checksum != migration.checksum) {
+            let version = migration.version;
+            return Err(format!(
+                "version {version} of its tables is not that of this program: another program made it"
+            ));
+        }
+    }
+    let missing = migrator.iter().any(|known| applied.iter().all(|migration| migration.version != known.version));
+    Ok(if missing { Standing::Behind(Some(version)) } else { Standing::Current })
+}
+
+fn newest(migrator: &Migrator) -> i64 {
+    migrator.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// PostgreSQL has a code for it, SQLite a sentence.
+fn is_no_such_table(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
+}
