@@ -199,7 +199,7 @@ async fn connect(reach: &Reach, settings: &Settings) -> Result<Asker, RequestErr
     let is_here = owner.is_some() && reach.gateway.is_none();
     let gateway = reach.gateway.clone().or_else(|| owner.map(|owner| owner.url));
     Ok(Asker {
-        client: Client { bus: Bus::connect(&nats).await?, user: reach.user.clone() },
+        client: Client { bus: Bus::connect(&nats).await?.leaving_streams_to_coordinators(), user: reach.user.clone() },
         gateway: gateway.map(|url| url.trim_end_matches('/').to_owned()),
         is_here,
         data: reach.data.clone(),

@@ -1,8 +1,8 @@
 //! The gateway: HTTP on one side, NATS on the other. It translates and watches; it decides nothing, and stores nothing
 //! but uploads.
 //!
-//! In reading order: [`router`] (every route on one screen), [`access`] (who may ask, and by which name of ours),
-//! [`request`] and [`error`] (what comes in, how it is refused); the resources [`videos`], [`checkpoints`], [`edits`],
+//! In reading order: [`router`] (every route on one screen), [`access`] (who may ask, and by which name of ours) with
+//! [`keys`], [`request`] and [`error`] (what comes in, how it is refused); the resources [`videos`], [`checkpoints`], [`edits`],
 //! [`uploads`], [`artifacts`], [`catalogue`] and [`health`] with what they show, [`views`]; [`commands`] and [`nats`] (how a command
 //! gets its answer); [`progress`] (the live stream) with [`hub`] (one subscription, fanned out), [`sequencer`] (what is
 //! sent next) and [`frame`] (how it is written); [`openapi`]; [`config`].
@@ -32,6 +32,7 @@ pub mod error;
 pub mod frame;
 pub mod health;
 pub mod hub;
+pub mod keys;
 pub mod nats;
 pub mod openapi;
 pub mod progress;
@@ -42,9 +43,10 @@ pub mod uploads;
 pub mod videos;
 pub mod views;
 
-use crate::access::Doors;
+use crate::access::{Doors, Gate};
 use crate::config::Settings;
 use crate::hub::Hub;
+use crate::keys::ring::Keyring;
 use crate::nats::Nats;
 use crate::router::App;
 
@@ -52,8 +54,13 @@ use crate::router::App;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address can be reached by others, and there are no keys to tell them apart.
-    #[error("{0} is not a loopback address; without API keys only this machine is served: listen on 127.0.0.1 or ::1")]
+    #[error(
+        "{0} is not a loopback address; without API keys only this machine is served: listen on 127.0.0.1 or ::1, or name a keys file (gateway.keys)"
+    )]
     NotLoopback(std::net::SocketAddr),
+    /// The keys file is not usable.
+    #[error(transparent)]
+    Keys(#[from] keys::file::FileError),
     /// The listener is not usable.
     #[error("the listener is not usable")]
     Listener(#[source] std::io::Error),
@@ -89,17 +96,28 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Listener)?;
-    if !address.ip().is_loopback() {
-        return Err(ServeError::NotLoopback(address));
-    }
+    let gate = match &settings.keys {
+        Some(file) => Gate::Keys(Arc::new(Keyring::open(file)?)),
+        None if address.ip().is_loopback() => Gate::Loopback,
+        None => return Err(ServeError::NotLoopback(address)),
+    };
     let nats = Nats::new(bus.clone(), settings.query_timeout);
     let hub = Arc::new(Hub::default());
     let subscriptions = Hub::subscribe(&nats).await.map_err(ServeError::Subscribe)?;
     let watching = tokio::spawn(hub.clone().run(nats.clone(), subscriptions, shutdown.clone()));
 
+    let looking = match &gate {
+        Gate::Keys(keyring) => Some(tokio::spawn(Arc::clone(keyring).watch(shutdown.clone()))),
+        Gate::Loopback => None,
+    };
     let upload_slots = settings.upload_slots.get();
     let app = Arc::new(App {
-        doors: Doors { port: address.port(), public: settings.public_origins.clone() },
+        doors: Doors {
+            port: address.port(),
+            public: settings.public_origins.clone(),
+            any_address: matches!(gate, Gate::Keys(_)),
+        },
+        gate,
         catalogue: catalogue(&settings)?,
         settings,
         nats,
@@ -135,8 +153,11 @@ pub async fn serve(
     // A server that failed by itself takes the rest along.
     shutdown.cancel();
     registration.stop().await;
-    // It ends by the same token; a panic in it was logged by the runtime.
+    // They end by the same token; a panic in one was logged by the runtime.
     let _ = watching.await;
+    if let Some(looking) = looking {
+        let _ = looking.await;
+    }
     served.map_err(ServeError::Listener)
 }
 

@@ -28,7 +28,7 @@ async fn serve(arguments: Arguments, shutdown: CancellationToken) -> Result<(), 
     let address = gateway.address;
     let listener =
         tokio::net::TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, source })?;
-    let bus = runtime::bus::Bus::connect(&settings.section("nats")?).await?;
+    let bus = runtime::bus::Bus::connect(&settings.section("nats")?).await?.leaving_streams_to_coordinators();
     let objects = runtime::artifacts::s3::S3Objects::new(&settings.section("objects")?);
     Ok(gateway::serve(listener, gateway, bus, Arc::new(objects), shutdown).await?)
 }

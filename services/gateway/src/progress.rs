@@ -134,6 +134,10 @@ impl Stream {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if !self.ready.is_empty() {
+                // At the next heartbeat at the latest nobody listens with a key that was revoked.
+                if !self.app.gate.still_admits(&self.caller) {
+                    return None;
+                }
                 return Some(self.ready.drain(..).collect::<Vec<_>>().concat().into());
             }
             if self.ended {
