@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use messages::id::{UserId, VideoId};
+use messages::id::{KeyId, UserId, VideoId};
 use messages::money::Usd;
 
 pub use requests::{
@@ -45,6 +45,9 @@ pub struct Reach {
     /// The gateway of a cluster elsewhere, which files go through.
     #[arg(long, global = true, value_name = "URL")]
     pub gateway: Option<String>,
+    /// A file with the API key that the gateway asks for; else DAILIES_KEY holds the key.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// Whose videos.
     #[arg(long, global = true, value_name = "USER", default_value = "local")]
     pub user: UserId,
@@ -62,6 +65,8 @@ pub enum Command {
     Up(Up),
     /// Serve only the S3 endpoint, for services that run as processes of their own.
     Store(Store),
+    /// Make, list and revoke the API keys that open a gateway.
+    Key(Key),
     /// Measure what the cluster costs beside the work itself.
     #[command(subcommand)]
     Bench(Bench),
@@ -168,12 +173,64 @@ pub struct Make {
 /// `dailies up`
 #[derive(Debug, Args)]
 pub struct Up {
-    /// Where the gateway listens; a loopback address.
+    /// Where the gateway listens; a loopback address, unless it asks for keys.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
     pub listen: SocketAddr,
+    /// The keys file of the gateway (`dailies key create` makes one); none means gateway.keys of the settings.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
     /// Where NATS listens on loopback; 0 takes a free port.
     #[arg(long, value_name = "PORT", default_value_t = 4222)]
     pub nats_port: u16,
+}
+
+/// `dailies key`
+#[derive(Debug, Args)]
+pub struct Key {
+    /// The keys file; none means gateway.keys of the settings.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub act: KeyAct,
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyAct {
+    /// Make a key for --user and print it, this once.
+    Create(CreateKey),
+    /// List all keys, revoked ones too; none of them is shown.
+    List(ListKeys),
+    /// Close a key; running gateways notice within a second.
+    Revoke(RevokeKey),
+}
+
+/// `dailies key create`
+#[derive(Debug, Args)]
+pub struct CreateKey {
+    /// Where it will be used, for the list.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Print it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dailies key list`
+#[derive(Debug, Args)]
+pub struct ListKeys {
+    /// Print each as a line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dailies key revoke`
+#[derive(Debug, Args)]
+pub struct RevokeKey {
+    /// Its id, as `list` shows it.
+    #[arg(value_name = "ID")]
+    pub id: KeyId,
 }
 
 /// `dailies store`
@@ -191,6 +248,22 @@ pub enum Bench {
     Media(BenchMedia),
     /// Fork a checkpoint that knows two hundred artifacts, and see that nothing is copied.
     Fork(BenchFork),
+    /// Connect many clients to a gateway's event stream, and see what each costs and how long an event takes to reach all.
+    Sse(BenchSse),
+}
+
+/// `dailies bench sse`
+#[derive(Debug, Args)]
+pub struct BenchSse {
+    /// How many clients.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub clients: u32,
+    /// How many events are sent to all of them.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub events: u32,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `dailies bench fork`

@@ -10,6 +10,7 @@
 //! [`checkpoint_page`], [`spec_table`], [`checkpoint_tree`], [`history`], [`running`], [`happened`], on a [`screen`] in
 //! [`columns`], asked through the [`keyboard`].
 
+pub mod api_key;
 pub mod arguments;
 pub mod bench;
 pub mod checkpoint_page;
@@ -24,6 +25,7 @@ pub mod embedded;
 pub mod follow;
 pub mod happened;
 pub mod history;
+pub mod key;
 pub mod keyboard;
 pub mod make;
 pub mod nats_server;

@@ -15,6 +15,7 @@ use runtime::bus::{Bus, BusError, NatsSettings};
 use runtime::config::{ConfigError, Settings};
 use serde_json::{Value, json};
 
+use crate::api_key::{ApiKey, ApiKeyError};
 use crate::arguments::{CheckpointName, Command, Reach};
 use crate::client::{Client, ClientError};
 use crate::data_folder::{Address, DataError, DataFolder};
@@ -85,6 +86,9 @@ pub enum RequestError {
         /// Its reason.
         reason: String,
     },
+    /// The key for it.
+    #[error(transparent)]
+    Key(#[from] ApiKeyError),
     /// This kind of artifact is not uploaded.
     #[error("{0} cannot be uploaded: a picture (beat_0), a chunk (chunk_0) or the music (background) can")]
     NotUploaded(messages::artifact::ArtifactKey),
@@ -133,6 +137,8 @@ pub struct Asker {
     client: Client,
     /// The gateway, if one is known.
     gateway: Option<String>,
+    /// What it may ask for.
+    key: Option<ApiKey>,
     /// Whether it is that of the cluster in the data folder.
     is_here: bool,
     data: PathBuf,
@@ -170,8 +176,8 @@ pub async fn request(command: Command, reach: &Reach, settings: &Settings) -> Re
         Command::Delete(arguments) => asker.delete(&arguments).await,
         Command::Open(arguments) => asker.open(&arguments).await,
         Command::Retention(of) => retention(&asker.client, of.video, of.json).await,
-        // These are no requests: they run a cluster.
-        Command::Make(_) | Command::Up(_) | Command::Store(_) | Command::Bench(_) => Ok(()),
+        // These are no requests: they run a cluster, or write a file.
+        Command::Make(_) | Command::Up(_) | Command::Store(_) | Command::Key(_) | Command::Bench(_) => Ok(()),
     }
 }
 
@@ -201,6 +207,7 @@ async fn connect(reach: &Reach, settings: &Settings) -> Result<Asker, RequestErr
     Ok(Asker {
         client: Client { bus: Bus::connect(&nats).await?.leaving_streams_to_coordinators(), user: reach.user.clone() },
         gateway: gateway.map(|url| url.trim_end_matches('/').to_owned()),
+        key: ApiKey::find(reach)?,
         is_here,
         data: reach.data.clone(),
         screen: Screen::stdout(),

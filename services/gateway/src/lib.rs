@@ -5,15 +5,13 @@
 //! [`keys`], [`request`] and [`error`] (what comes in, how it is refused); the resources [`videos`], [`checkpoints`], [`edits`],
 //! [`uploads`], [`artifacts`], [`catalogue`] and [`health`] with what they show, [`views`]; [`commands`] and [`nats`] (how a command
 //! gets its answer); [`progress`] (the live stream) with [`hub`] (one subscription, fanned out), [`sequencer`] (what is
-//! sent next) and [`frame`] (how it is written); [`openapi`]; [`config`].
+//! sent next) and [`frame`] (how it is written); [`connections`] (below all that); [`openapi`]; [`config`].
 //!
 //! It opens no database, and its JSON types are nobody's messages.
 
-use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use messages::catalogue::{Catalogue, CatalogueError};
 use runtime::artifacts::ObjectStore;
 use runtime::bus::Bus;
@@ -27,6 +25,7 @@ pub mod catalogue;
 pub mod checkpoints;
 pub mod commands;
 pub mod config;
+pub mod connections;
 pub mod edits;
 pub mod error;
 pub mod frame;
@@ -137,28 +136,16 @@ pub async fn serve(
     )
     .await?;
     tracing::info!(%address, "serving http");
-    // Frames of a stream are small and far between; each is worth a packet.
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delays");
-        }
-    });
-    let stopped = shutdown.clone().cancelled_owned();
-    let serving = axum::serve(listener, router::router(app)).with_graceful_shutdown(stopped).into_future();
-    let served = tokio::select! {
-        served = serving => served,
-        // A client that does not read would hold up the stop for ever.
-        () = async { shutdown.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
-    };
-    // A server that failed by itself takes the rest along.
-    shutdown.cancel();
+    // Routes are made whole once, not anew for each request.
+    let router = router::router(app).with_state(());
+    connections::serve(listener, router, shutdown.clone(), GRACE).await;
     registration.stop().await;
     // They end by the same token; a panic in one was logged by the runtime.
     let _ = watching.await;
     if let Some(looking) = looking {
         let _ = looking.await;
     }
-    served.map_err(ServeError::Listener)
+    Ok(())
 }
 
 fn catalogue(settings: &Settings) -> Result<Catalogue, ServeError> {

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
 async fn serve(arguments: Arguments, shutdown: CancellationToken) -> Result<(), StartError> {
     let settings = arguments.shared.settings()?;
     runtime::telemetry::init(&settings.section("log")?)?;
+    runtime::service::open_many_files();
     let gateway: Settings = settings.section("gateway")?;
     let address = gateway.address;
     let listener =

@@ -54,6 +54,10 @@ pub(super) fn text(file: &Path) -> Result<Vec<u8>, FileError> {
 /// What bytes of the file say.
 pub(super) fn parse(file: &Path, bytes: &[u8]) -> Result<Keys, FileError> {
     let damaged = |reason: String| FileError::Damaged { file: file.to_path_buf(), reason };
+    // Whoever writes it in place empties it first; that shuts nobody out.
+    if bytes.is_empty() {
+        return Err(damaged("it is empty".to_owned()));
+    }
     let text = std::str::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
     let keys: Keys = toml::from_str(text).map_err(|error| damaged(error.message().to_owned()))?;
     keys.check().map_err(|error| damaged(error.to_string()))?;
@@ -146,7 +150,7 @@ mod tests {
         let whole = std::fs::read_to_string(&file).expect("is there");
         let twice = format!("{whole}\n{}", whole.replace(HEAD, ""));
         let scope = whole.replace("sha256", "scope = \"all\"\nsha256");
-        for text in [&whole[..whole.len() / 2], "key = 1", "\u{0}", &twice, &scope] {
+        for text in [&whole[..whole.len() / 2], "", "key = 1", "\u{0}", &twice, &scope] {
             std::fs::write(&file, text).expect("written");
             let error = read(&file).expect_err("damaged").to_string();
             assert!(error.contains("keys.toml"), "{error}");
