@@ -1,5 +1,6 @@
 //! What may be typed after `dailies`.
 
+mod cluster;
 mod requests;
 
 use std::net::SocketAddr;
@@ -7,9 +8,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use messages::id::{UserId, VideoId};
+use messages::id::{KeyId, UserId, VideoId};
 use messages::money::Usd;
 
+pub use cluster::{Cluster, ClusterCommand};
 pub use requests::{
     Approve, At, CheckpointName, Checkpoints, Compare, Dead, DeadLetters, Delete, Edit, Fork, OfBranch, OfLetter,
     OfVideo, Open, Pin, Regenerate, Reject, Resolve, Select, Settings, Switch, Take, Upload, Videos, Which,
@@ -45,6 +47,9 @@ pub struct Reach {
     /// The gateway of a cluster elsewhere, which files go through.
     #[arg(long, global = true, value_name = "URL")]
     pub gateway: Option<String>,
+    /// A file with the API key that the gateway asks for; else DAILIES_KEY holds the key.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// Whose videos.
     #[arg(long, global = true, value_name = "USER", default_value = "local")]
     pub user: UserId,
@@ -64,6 +69,8 @@ pub enum Command {
     Cluster(Cluster),
     /// Serve only the S3 endpoint, for services that run as processes of their own.
     Store(Store),
+    /// Make, list and revoke the API keys that open a gateway.
+    Key(Key),
     /// Measure what the cluster costs beside the work itself.
     #[command(subcommand)]
     Bench(Bench),
@@ -175,71 +182,64 @@ pub struct Make {
 /// `dailies up`
 #[derive(Debug, Args)]
 pub struct Up {
-    /// Where the gateway listens; a loopback address.
+    /// Where the gateway listens; a loopback address, unless it asks for keys.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
     pub listen: SocketAddr,
+    /// The keys file of the gateway (`dailies key create` makes one); none means gateway.keys of the settings.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
     /// Where NATS listens on loopback; 0 takes a free port.
     #[arg(long, value_name = "PORT", default_value_t = 4222)]
     pub nats_port: u16,
 }
 
-/// `dailies cluster`
+/// `dailies key`
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct Cluster {
-    /// Something else than running it.
+pub struct Key {
+    /// The keys file; none means gateway.keys of the settings.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// What to do.
     #[command(subcommand)]
-    pub command: Option<ClusterCommand>,
-    /// How many processes of each service.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=32))]
-    pub replicas: u8,
-    /// How many of the coordinator.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
-    pub coordinator: Option<u8>,
-    /// How many of the gateway; the first listens at --listen, the others on free ports.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
-    pub gateway: Option<u8>,
-    /// How many of the planner.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
-    pub planner: Option<u8>,
-    /// How many of the storyboard service.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
-    pub storyboard: Option<u8>,
-    /// How many of the chunk service.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
-    pub chunk: Option<u8>,
-    /// How many of the refine service.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
-    pub refine: Option<u8>,
-    /// Where the gateway listens; a loopback address.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
-    pub listen: SocketAddr,
-    /// Where the first of three NATS nodes listens on loopback, the others on the next ports; 0 takes free ones.
-    #[arg(long, value_name = "PORT", default_value_t = 4222)]
-    pub nats_port: u16,
+    pub act: KeyAct,
 }
 
-/// `dailies cluster stop`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
-pub enum ClusterCommand {
-    /// End the one that runs in the data folder; the data stays.
-    Stop,
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyAct {
+    /// Make a key for --user and print it, this once.
+    Create(CreateKey),
+    /// List all keys, revoked ones too; none of them is shown.
+    List(ListKeys),
+    /// Close a key; running gateways notice within a second.
+    Revoke(RevokeKey),
 }
 
-impl Cluster {
-    /// How many processes of a service.
-    pub fn replicas_of(&self, service: &str) -> u8 {
-        let own = match service {
-            "coordinator" => self.coordinator,
-            "gateway" => self.gateway,
-            "planner" => self.planner,
-            "storyboard" => self.storyboard,
-            "chunk" => self.chunk,
-            "refine" => self.refine,
-            _ => None,
-        };
-        own.unwrap_or(self.replicas)
-    }
+/// `dailies key create`
+#[derive(Debug, Args)]
+pub struct CreateKey {
+    /// Where it will be used, for the list.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Print it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dailies key list`
+#[derive(Debug, Args)]
+pub struct ListKeys {
+    /// Print each as a line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dailies key revoke`
+#[derive(Debug, Args)]
+pub struct RevokeKey {
+    /// Its id, as `list` shows it.
+    #[arg(value_name = "ID")]
+    pub id: KeyId,
 }
 
 /// `dailies store`
@@ -265,6 +265,22 @@ pub enum Bench {
     Media(BenchMedia),
     /// Fork a checkpoint that knows two hundred artifacts, and see that nothing is copied.
     Fork(BenchFork),
+    /// Connect many clients to a gateway's event stream, and see what each costs and how long an event takes to reach all.
+    Sse(BenchSse),
+}
+
+/// `dailies bench sse`
+#[derive(Debug, Args)]
+pub struct BenchSse {
+    /// How many clients.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub clients: u32,
+    /// How many events are sent to all of them.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub events: u32,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `dailies bench fork`

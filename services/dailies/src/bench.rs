@@ -16,6 +16,7 @@ pub mod noop;
 pub mod orchestrated;
 pub mod plain_folder;
 pub mod report;
+pub mod sse;
 
 use messages::id::VideoId;
 use messages::video::{AutoContinue, CreateVideo};

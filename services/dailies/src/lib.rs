@@ -10,6 +10,7 @@
 //! [`checkpoint_page`], [`spec_table`], [`checkpoint_tree`], [`history`], [`running`], [`happened`], on a [`screen`] in
 //! [`columns`], asked through the [`keyboard`].
 
+pub mod api_key;
 pub mod arguments;
 pub mod bench;
 pub mod checkpoint_page;
@@ -27,6 +28,7 @@ pub mod follow;
 pub mod happened;
 pub mod health;
 pub mod history;
+pub mod key;
 pub mod keyboard;
 pub mod make;
 pub mod nats_server;

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use clap::Parser as _;
 use dailies::arguments::{Arguments, Bench, ClusterCommand, Command, Health};
 use dailies::data_folder::DataFolder;
-use dailies::{bench, deployment, health, make, requests, store, up};
+use dailies::{bench, deployment, health, key, make, requests, store, up};
 use runtime::config::Settings;
 use runtime::service::sentence;
 use runtime::telemetry::{LogFormat, LogSettings};
@@ -66,6 +66,15 @@ async fn run(arguments: Arguments, shutdown: CancellationToken) -> Result<bool, 
             let folder = open(&reach.data)?;
             store::store(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))?;
             Ok(true)
+        }
+        Command::Key(arguments) => {
+            key::key(&arguments, &reach.user, &settings).map_err(|error| sentence(&error))?;
+            Ok(true)
+        }
+        Command::Bench(Bench::Sse(arguments)) => {
+            let folder = open(&reach.data)?;
+            log_to_file(&folder, &settings)?;
+            bench::sse::run(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))
         }
         Command::Bench(Bench::Media(arguments)) => {
             let folder = open(&reach.data)?;

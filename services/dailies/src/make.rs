@@ -14,6 +14,7 @@ use messages::video::{AutoContinue, CreateVideo};
 use runtime::config::Settings;
 use tokio_util::sync::CancellationToken;
 
+use crate::api_key::{ApiKey, ApiKeyError};
 use crate::arguments::{Make, Reach};
 use crate::client::{Client, ClientError};
 use crate::cluster::{Cluster, ClusterError};
@@ -63,6 +64,9 @@ pub enum MakeError {
     /// Nothing to download with.
     #[error("no HTTP client")]
     Http(#[from] reqwest::Error),
+    /// The key for it.
+    #[error(transparent)]
+    Key(#[from] ApiKeyError),
 }
 
 /// Makes or resumes a film; true when the person has what was asked for.
@@ -125,7 +129,7 @@ async fn in_cluster(
         }
     };
     let films = arguments.output.as_deref().map_or_else(|| folder.join("films").join(video.to_string()), absolute);
-    let downloads = Downloads::new(&address.url, films)?;
+    let downloads = Downloads::new(&address.url, films, ApiKey::find(reach)?)?;
     let session = Session::new(client.clone(), video, screen, downloads, address.url, past);
     session.run(shutdown).await
 }

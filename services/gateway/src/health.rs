@@ -78,6 +78,12 @@ pub async fn metrics(State(app): State<Shared>) -> impl IntoResponse {
         "Whether NATS is there.",
         &[("", app.nats.is_connected().into())],
     );
+    metric(
+        "dailies_gateway_nats_refusals_total",
+        "counter",
+        "What NATS refused because this user may not do it.",
+        &[("", app.nats.refusals().into())],
+    );
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 

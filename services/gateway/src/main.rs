@@ -24,11 +24,12 @@ fn main() -> ExitCode {
 async fn serve(arguments: Arguments, shutdown: CancellationToken) -> Result<(), StartError> {
     let settings = arguments.shared.settings()?;
     runtime::telemetry::init(&settings.section("log")?)?;
+    runtime::service::open_many_files();
     let gateway: Settings = settings.section("gateway")?;
     let address = gateway.address;
     let listener =
         tokio::net::TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, source })?;
-    let bus = runtime::bus::Bus::connect(&settings.section("nats")?).await?;
+    let bus = runtime::bus::Bus::connect(&settings.section("nats")?).await?.leaving_streams_to_coordinators();
     let objects = runtime::artifacts::s3::S3Objects::new(&settings.section("objects")?);
     Ok(gateway::serve(listener, gateway, bus, Arc::new(objects), shutdown).await?)
 }

@@ -46,6 +46,11 @@ impl Nats {
         self.client().connection_state() == State::Connected
     }
 
+    /// How often the server refused what this process may not do.
+    pub fn refusals(&self) -> u64 {
+        self.bus.refusals()
+    }
+
     /// Stores a command. Without a receipt it may be stored all the same.
     pub async fn publish(&self, user: &UserId, video: VideoId, id: &CommandId, command: &Command) -> Result<(), Error> {
         let body = command_body(command)?;

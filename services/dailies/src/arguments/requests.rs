@@ -409,7 +409,8 @@ Examples:
   dailies open ID beat_2 --branch night
   mpv \"$(dailies open ID final)\"
 
-From the cluster in --data the artifact is fetched into films/ID in that folder; with --gateway it stays a link.")]
+From the cluster in --data the artifact is fetched into films/ID in that folder; with --gateway it
+stays a link, unless there is a key to fetch it with (--key-file).")]
 pub struct Open {
     /// The video.
     #[command(flatten)]

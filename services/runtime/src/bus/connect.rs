@@ -1,5 +1,7 @@
 //! The way in: connecting, and what the connection says of itself later.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
@@ -11,7 +13,11 @@ use crate::backoff::Backoff;
 /// The oldest server whose streams behave as ours are set up.
 const OLDEST_SERVER: (i64, i64) = (2, 14);
 
-pub(super) async fn connect(settings: &NatsSettings) -> Result<(Client, Option<String>), BusError> {
+/// Connects. `refusals` counts from now on what the server does not let us do.
+pub(super) async fn connect(
+    settings: &NatsSettings,
+    refusals: &Arc<AtomicU64>,
+) -> Result<(Client, Option<String>), BusError> {
     let access = settings.resolve()?;
     let addresses = access
         .urls
@@ -23,7 +29,7 @@ pub(super) async fn connect(settings: &NatsSettings) -> Result<(Client, Option<S
     let deadline = tokio::time::Instant::now() + settings.connect_timeout;
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     let client = loop {
-        let error = match options(&access).await?.connect(&addresses[..]).await {
+        let error = match options(&access, refusals).await?.connect(&addresses[..]).await {
             Ok(client) => break client,
             Err(error) => error,
         };
@@ -49,10 +55,11 @@ pub(super) async fn connect(settings: &NatsSettings) -> Result<(Client, Option<S
     Ok((client, access.domain))
 }
 
-async fn options(access: &Access) -> Result<ConnectOptions, BusError> {
+async fn options(access: &Access, refusals: &Arc<AtomicU64>) -> Result<ConnectOptions, BusError> {
     let unreadable = |what: &str, path: &std::path::Path, error: std::io::Error| {
         BusError::Settings(format!("the {what} file {} cannot be read: {error}", path.display()))
     };
+    let refusals = Arc::clone(refusals);
     let mut options = ConnectOptions::new()
         .name(concat!("dailies ", env!("CARGO_PKG_VERSION")))
         .connection_timeout(Duration::from_secs(5))
@@ -63,7 +70,12 @@ async fn options(access: &Access) -> Result<ConnectOptions, BusError> {
             let wait = Duration::from_millis(50).saturating_mul(1 << tries.min(6));
             if tries <= 1 { Duration::ZERO } else { crate::backoff::spread(wait.min(Duration::from_secs(2))) }
         })
-        .event_callback(|event| async move { log_event(&event) });
+        .event_callback(move |event| {
+            if matches!(event, Event::ServerError(_)) {
+                refusals.fetch_add(1, Ordering::Relaxed);
+            }
+            async move { log_event(&event) }
+        });
     if let Some(creds) = &access.creds {
         options = options.credentials_file(creds).await.map_err(|error| unreadable("credentials", creds, error))?;
     }
