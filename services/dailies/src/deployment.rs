@@ -9,10 +9,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use coordinator::config::DatabaseUrlError;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use runtime::bus::{Bus, BusError, NatsSettings};
 use runtime::config::{ConfigError, Settings};
+use runtime::service::sentence;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -200,6 +202,7 @@ impl Deployment {
         })??;
         let database = postgres.url("postgres");
         self.postgres = Some(postgres);
+        migrate(&database).await?;
 
         let ours = NatsSettings { replicas: NODES, storage_mib: nats.storage_mib, ..NatsSettings::for_url(&urls) };
         let bus = Bus::connect(&ours).await?;
@@ -216,7 +219,6 @@ impl Deployment {
             let path = config.canonicalize().map_err(|source| DeploymentError::File { path: config.clone(), source })?;
             environment.push(("DAILIES_CONFIG".to_owned(), path.display().to_string()));
         }
-        migrate(&environment).await?;
 
         let url = self.start_services(arguments, &environment).await?;
         answers(&bus).await?;
@@ -342,20 +344,13 @@ impl Deployment {
     }
 }
 
-/// What a deployment does once before its services start: `dailies migrate`, which many may do at once.
-async fn migrate(environment: &[(String, String)]) -> Result<(), DeploymentError> {
+/// What a deployment does once before its services start, as `dailies migrate`.
+async fn migrate(database: &str) -> Result<(), DeploymentError> {
     let failed = |reason: String| DeploymentError::Migration(reason);
-    let here = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
-    let mut command = tokio::process::Command::new(here);
-    command.arg("migrate").envs(environment.iter().map(|(name, value)| (name, value)));
-    command.stdin(std::process::Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(MIGRATION, command.output()).await;
-    let output = output.map_err(|_| failed(format!("it takes longer than {} s", MIGRATION.as_secs())))?;
-    let output = output.map_err(|error| failed(error.to_string()))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
-    }
+    let database = database.parse().map_err(|error: DatabaseUrlError| failed(error.to_string()))?;
+    let migrating = tokio::time::timeout(MIGRATION, coordinator::store::migrate(&database));
+    let migrated = migrating.await.map_err(|_| failed(format!("it takes longer than {} s", MIGRATION.as_secs())))?;
+    migrated.map(drop).map_err(|error| failed(sentence(&error)))
 }
 
 async fn free_port() -> Result<u16, DeploymentError> {
