@@ -239,7 +239,10 @@ async fn a_film_is_made_with_every_role_fenced() {
     let music = root().join("tests/it/film.rs");
     let refused = without.args(["upload", &video, "background"]).arg(music).output().expect("it starts");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && said.contains("unauthorized") && said.contains("dailies key create"), "{said}");
+    assert!(
+        !refused.status.success() && said.contains("unauthorized") && said.contains("dailies key create"),
+        "{said}"
+    );
 
     let link = cluster.ask(&cluster.alice, Method::GET, &path_of(&status["final_video_url"]));
     let film = link.send().await.expect("an answer");
@@ -254,7 +257,8 @@ async fn another_users_video_cannot_be_reached_over_http() {
     let before = cluster.history(&cluster.bob, &video).await;
     let checkpoint = text(&current["checkpoint_id"]);
     let picture = &current["artifacts"]["beat_0"];
-    let (of_video, of_checkpoint) = (format!("/api/video/{video}"), format!("/api/video/{video}/checkpoints/{checkpoint}"));
+    let (of_video, of_checkpoint) =
+        (format!("/api/video/{video}"), format!("/api/video/{video}/checkpoints/{checkpoint}"));
 
     let (_, videos) = cluster.get(&cluster.alice, "/api/videos").await;
     assert!(videos.to_string().contains(&hers) && !videos.to_string().contains(&video), "{videos}");
@@ -277,8 +281,13 @@ async fn another_users_video_cannot_be_reached_over_http() {
         assert_eq!(status, 404, "{path}: {body}");
         let nobody = answer(cluster.system.request(Method::GET, &path)).await;
         assert_eq!(nobody.0, 401, "{path}: {}", nobody.1);
-        let (status, _) = cluster.get(&cluster.alice, &path.replace(&video, &hers).replace(checkpoint, text(&own["checkpoint_id"]))).await;
-        assert!(path.contains("/api/artifacts/") || path.contains("/stream") || status == 200, "{path} is a path: {status}");
+        let (status, _) = cluster
+            .get(&cluster.alice, &path.replace(&video, &hers).replace(checkpoint, text(&own["checkpoint_id"])))
+            .await;
+        assert!(
+            path.contains("/api/artifacts/") || path.contains("/stream") || status == 200,
+            "{path} is a path: {status}"
+        );
     }
     let resumed = cluster.ask(&cluster.alice, Method::GET, &format!("/api/status/{video}/stream"));
     assert_eq!(answer(resumed.header("last-event-id", "0")).await.0, 404);
@@ -333,14 +342,22 @@ async fn links_open_what_they_were_signed_for(cluster: &Fenced, bobs: &Value, he
     };
     let longer = own.replace("X-Amz-Expires=3600", "X-Amz-Expires=7200");
     assert_ne!(longer, own);
-    for forged in [object.to_owned(), format!("{object}?{signature}"), format!("{own_object}x?{signature}"), longer, flipped(&own)] {
+    for forged in [
+        object.to_owned(),
+        format!("{object}?{signature}"),
+        format!("{own_object}x?{signature}"),
+        longer,
+        flipped(&own),
+    ] {
         assert_eq!(status(client.get(&forged)).await, 403, "{forged}");
     }
     for forged in [client.put(&own).body("mine"), client.delete(&own), client.post(&own)] {
         assert_eq!(status(forged).await, 403);
     }
     let bucket = own_object.split('/').take(4).collect::<Vec<_>>().join("/");
-    for listing in [format!("{bucket}?{signature}"), format!("{bucket}?list-type=2"), format!("{bucket}?list-type=2&{signature}")] {
+    for listing in
+        [format!("{bucket}?{signature}"), format!("{bucket}?list-type=2"), format!("{bucket}?list-type=2&{signature}")]
+    {
         assert_eq!(status(client.get(&listing)).await, 403, "{listing}");
     }
     let with_key = client.get(object).bearer_auth(&cluster.bob);

@@ -13,6 +13,8 @@
 //! | `money` | what is estimated is what is booked; budgets; by hand and alone make the same film |
 //! | `retention` | what was abandoned is listed, then collected with its objects |
 //! | `nats_cli`, `nats_py` | other people's clients |
+//! | `identity` | who may what: keys, roles of the NATS configuration, signed links; and those who try what is not theirs |
+//! | `replicas` | an event stream that goes on at another gateway |
 //! | `processes` | every service as a process of its own |
 //! | `bad_days` | kills, restarts, missing tools |
 //! | `deployment` | three NATS nodes, PostgreSQL and replicas as processes; a node and the leader killed |
@@ -32,12 +34,14 @@ mod deployment;
 mod edits;
 mod film;
 mod harness;
+mod identity;
 mod lifecycle;
 mod make;
 mod money;
 mod nats_cli;
 mod nats_py;
 mod processes;
+mod replicas;
 mod retention;
 mod terminal;
 mod tidy;
