@@ -62,6 +62,8 @@ pub enum Command {
     Up(Up),
     /// Serve only the S3 endpoint, for services that run as processes of their own.
     Store(Store),
+    /// Bring the database of a cluster up to date.
+    Migrate(Migrate),
     /// Measure what the cluster costs beside the work itself.
     #[command(subcommand)]
     Bench(Bench),
@@ -182,6 +184,14 @@ pub struct Store {
     /// Where the endpoint listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     pub listen: SocketAddr,
+}
+
+/// `dailies migrate`
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// Which database, instead of coordinator.database of the settings: sqlite:PATH or postgres://USER@HOST/DATABASE.
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
 }
 
 /// `dailies bench`

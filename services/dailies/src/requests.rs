@@ -171,7 +171,7 @@ pub async fn request(command: Command, reach: &Reach, settings: &Settings) -> Re
         Command::Open(arguments) => asker.open(&arguments).await,
         Command::Retention(of) => retention(&asker.client, of.video, of.json).await,
         // These are no requests: they run a cluster.
-        Command::Make(_) | Command::Up(_) | Command::Store(_) | Command::Bench(_) => Ok(()),
+        Command::Make(_) | Command::Up(_) | Command::Store(_) | Command::Migrate(_) | Command::Bench(_) => Ok(()),
     }
 }
 
