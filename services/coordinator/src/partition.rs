@@ -13,6 +13,7 @@ use messages::command::{Code, Rejection, Via};
 use messages::id::{CommandId, UserId, VideoId};
 use messages::subject::{CommandSubject, Partition};
 use messages::violation::Violation;
+use runtime::service::sentence;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -51,12 +52,12 @@ pub async fn keep_leases(
                             tracing::info!(partitions = now.len(), "partitions are owned");
                             owned.send_replace(now);
                         }
-                        Err(error) => tracing::warn!(error = %error, "partitions cannot be taken over yet"),
+                        Err(error) => tracing::warn!(error = %sentence(&error), "partitions cannot be taken over yet"),
                     }
                 }
             }
             Err(error) if !std::mem::replace(&mut failing, true) => {
-                tracing::warn!(error = %error, "leases cannot be renewed");
+                tracing::warn!(error = %sentence(&error), "leases cannot be renewed");
             }
             Err(_) => {}
         }

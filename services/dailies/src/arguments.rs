@@ -71,6 +71,8 @@ pub enum Command {
     Store(Store),
     /// Make, list and revoke the API keys that open a gateway.
     Key(Key),
+    /// Bring the database of a cluster up to date.
+    Migrate(Migrate),
     /// Measure what the cluster costs beside the work itself.
     #[command(subcommand)]
     Bench(Bench),
@@ -256,6 +258,14 @@ pub struct Health {
     /// What to ask, such as http://127.0.0.1:9100/health/ready.
     #[arg(value_name = "URL")]
     pub url: reqwest::Url,
+}
+
+/// `dailies migrate`
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// Which database, instead of coordinator.database of the settings: sqlite:PATH or postgres://USER@HOST/DATABASE.
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
 }
 
 /// `dailies bench`

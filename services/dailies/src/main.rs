@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use clap::Parser as _;
 use dailies::arguments::{Arguments, Bench, ClusterCommand, Command, Health};
 use dailies::data_folder::DataFolder;
-use dailies::{bench, deployment, health, key, make, requests, store, up};
+use dailies::{bench, deployment, health, key, make, migrate, requests, store, up};
 use runtime::config::Settings;
 use runtime::service::sentence;
 use runtime::telemetry::{LogFormat, LogSettings};
@@ -65,6 +65,11 @@ async fn run(arguments: Arguments, shutdown: CancellationToken) -> Result<bool, 
             log_to_stderr(&settings)?;
             let folder = open(&reach.data)?;
             store::store(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))?;
+            Ok(true)
+        }
+        Command::Migrate(arguments) => {
+            log_to_stderr(&settings)?;
+            migrate::migrate(&arguments, settings).await.map_err(|error| sentence(&error))?;
             Ok(true)
         }
         Command::Key(arguments) => {

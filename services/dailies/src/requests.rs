@@ -200,6 +200,7 @@ pub async fn request(command: Command, reach: &Reach, settings: &Settings) -> Re
         | Command::Up(_)
         | Command::Cluster(_)
         | Command::Store(_)
+        | Command::Migrate(_)
         | Command::Key(_)
         | Command::Bench(_)
         | Command::Health(_) => Ok(()),
