@@ -1,6 +1,6 @@
 //! `dailies cluster`: a deployment's topology as processes of one machine, and what it survives.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use async_nats::jetstream;
@@ -16,6 +16,7 @@ use crate::harness::{FILM, SOON, Setup, System, dailies, text, until};
 async fn a_film_is_finished_while_a_nats_node_and_then_the_leader_of_the_streams_are_killed() {
     let ffmpeg = StandIn::new();
     let mut system = System::of_processes(Setup::default().with_errors()).await;
+    let _database = Elsewhere(system.data().join("postgres"));
     let supervisor = start(&mut system, &ffmpeg).await;
     let processes = children_of(supervisor);
     for (program, count) in [("nats-server", 3), ("chunk", 2), ("coordinator", 1), ("gateway", 1)] {
@@ -61,6 +62,7 @@ async fn a_film_is_finished_while_a_nats_node_and_then_the_leader_of_the_streams
 async fn a_deployment_that_was_killed_leaves_no_process_and_goes_on_at_the_next_start() {
     let ffmpeg = StandIn::new();
     let mut system = System::of_processes(Setup::default().with_errors()).await;
+    let _database = Elsewhere(system.data().join("postgres"));
     let supervisor = start(&mut system, &ffmpeg).await;
     let film = json!({ "prompt": "A 5 second ad for a brass desk lamp, calm and warm", "duration": 5 });
     let video = system.create(&film).await;
@@ -77,6 +79,17 @@ async fn a_deployment_that_was_killed_leaves_no_process_and_goes_on_at_the_next_
     system.wait_for(&video, "paused_at_phase2").await;
 }
 
+/// A database whose files lie outside the data folder, as they do for root: gone with the test.
+struct Elsewhere(PathBuf);
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        if let Ok(folder) = std::fs::read_link(&self.0) {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
 /// Starts it and waits until it says where it is; gives its process.
 async fn start(system: &mut System, ffmpeg: &StandIn) -> i32 {
     let data = system.data();
@@ -85,6 +98,7 @@ async fn start(system: &mut System, ffmpeg: &StandIn) -> i32 {
     command.env("DAILIES_MEDIA__FFMPEG", ffmpeg.program()).env("DAILIES_NATS__STORAGE_MIB", "256");
     let pid = Child::id(system.spawn(command)).cast_signed();
     let address = until("`dailies cluster` says where it is", FILM, async || {
+        assert!(lives(pid, "dailies"), "it has ended:\n{}", system.log());
         let text = std::fs::read(data.join("up.json")).ok()?;
         let address: Value = serde_json::from_slice(&text).ok()?;
         (address["pid"] == pid).then_some(address)

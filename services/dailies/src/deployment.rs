@@ -194,7 +194,7 @@ impl Deployment {
         let nats: NatsSettings = settings.section("nats")?;
         let urls = self.start_nats(folder, arguments.nats_port, nats.storage_mib).await?;
         let objects = self.start_objects(folder, settings).await?;
-        let postgres_folder = folder.join("postgres");
+        let postgres_folder = postgres_folder(folder)?;
         let postgres = tokio::task::spawn_blocking(move || PostgresServer::start(&postgres_folder, &[]));
         let postgres = postgres.await.map_err(|error| DeploymentError::Ended {
             part: "PostgreSQL".to_owned(),
@@ -342,6 +342,28 @@ impl Deployment {
         }
         drop(self.lock);
     }
+}
+
+/// Where PostgreSQL keeps its files: in the data folder. It refuses to be root, and nobody but root may enter what is
+/// root's, so then they lie elsewhere and the data folder has a link to them.
+fn postgres_folder(folder: &DataFolder) -> Result<PathBuf, DeploymentError> {
+    let inside = folder.join("postgres");
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(inside);
+    }
+    match std::fs::read_link(&inside) {
+        Ok(elsewhere) if elsewhere.is_dir() => return Ok(elsewhere),
+        // Somebody has removed it: the database starts again from nothing.
+        Ok(_) => std::fs::remove_file(&inside),
+        Err(_) => Ok(()),
+    }
+    .and_then(|()| {
+        let elsewhere = Path::new("/var/tmp").join(format!("dailies-postgres-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir(&elsewhere)?;
+        std::os::unix::fs::symlink(&elsewhere, &inside)?;
+        Ok(elsewhere)
+    })
+    .map_err(|source| DeploymentError::File { path: inside, source })
 }
 
 /// What a deployment does once before its services start, as `dailies migrate`.

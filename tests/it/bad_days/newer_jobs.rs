@@ -29,7 +29,8 @@ async fn a_job_that_is_too_new_for_a_worker_is_kept_and_the_film_is_finished_by_
     let sent = jetstream.publish(message.subject.clone(), payload.into()).await.expect("sent");
     sent.await.expect("stored");
 
-    cluster.chunk_replica(&StandIn::new());
+    let ffmpeg = StandIn::new();
+    cluster.chunk_replica(&ffmpeg);
     cluster.system.wait_for(&video, "complete").await;
 
     let history = cluster.system.history(&video).await;

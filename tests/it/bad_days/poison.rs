@@ -80,7 +80,8 @@ async fn a_message_that_the_server_gave_up_on_is_taken_out_of_the_way() {
     let seq = letter["seq"].to_string();
     let retried = cluster.dailies(&["dead", "retry", &seq]);
     assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
-    cluster.chunk_replica(&StandIn::new());
+    let ffmpeg = StandIn::new();
+    cluster.chunk_replica(&ffmpeg);
     cluster.system.wait_for(&video, "complete").await;
 
     let again = cluster.dailies(&["dead", "retry", &seq]);
