@@ -105,6 +105,10 @@ uuid_id!(
     /// One immutable version of an artifact.
     ArtifactId, "art-", "an artifact id (`art-` and a lower-case UUID)"
 );
+uuid_id!(
+    /// An API key, as it is listed and revoked; it opens nothing.
+    KeyId, "key-", "a key's id (`key-` and a lower-case UUID)"
+);
 
 impl VideoId {
     /// The id of a video whose creator gave an idempotency key instead of an id.

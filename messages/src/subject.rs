@@ -137,6 +137,14 @@ pub fn job(service: Service, user: &UserId, video: VideoId, job: JobId) -> Strin
     format!("job.{service}.{user}.{video}.{job}")
 }
 
+/// The service that a job's subject names; none when it is no job's.
+pub fn service_of_job(subject: &str) -> Option<Service> {
+    let mut tokens = subject.split('.');
+    let (first, service) = (tokens.next()?, tokens.next()?);
+    let known = Service::ALL.into_iter().find(|known| known.name() == service);
+    known.filter(|_| first == "job" && tokens.count() == 3)
+}
+
 /// The jobs of one service.
 pub fn service_jobs(service: Service) -> String {
     format!("job.{service}.>")

@@ -7,18 +7,24 @@
 //! | `full_store` | no room for objects |
 //! | `lost_bus` | nats-server killed, its storage wiped dead or alive, its streams deleted |
 //! | `media_tool` | ffmpeg away or out of order |
+//! | `newer_jobs` | a worker of the previous version beside a coordinator of the next |
+//! | `poison` | a job that kills every worker that takes it; its dead letter |
 //! | `refusals` | what `dailies up` refuses to start with, in one sentence |
 //! | `replicas` | services as processes of their own, one of them killed at work |
 //!
-//! [`stand_in`] is an ffmpeg that can be held up, so that "in the middle of a job" is no matter of luck.
+//! [`stand_in`] is an ffmpeg that can be held up, so that "in the middle of a job" is no matter of luck; [`services`] are
+//! those processes.
 
 mod deletion;
 mod ends;
 mod full_store;
 mod lost_bus;
 mod media_tool;
+mod newer_jobs;
+mod poison;
 mod refusals;
 mod replicas;
+mod services;
 pub mod stand_in;
 
 use std::collections::BTreeMap;

@@ -11,11 +11,16 @@
 //! | `uploads` | files that people bring: good ones, and at which door the others end |
 //! | `bad_input` | what is refused, by which name, over HTTP and over NATS; garbage on every subject |
 //! | `money` | what is estimated is what is booked; budgets; by hand and alone make the same film |
+//! | `migrate` | `dailies migrate`: twice, by several at once, in vain |
 //! | `retention` | what was abandoned is listed, then collected with its objects |
 //! | `nats_cli`, `nats_py` | other people's clients |
+//! | `identity` | who may what: keys, roles of the NATS configuration, signed links; and those who try what is not theirs |
+//! | `replicas` | an event stream that goes on at another gateway |
 //! | `processes` | every service as a process of its own |
 //! | `telemetry`, `traces` | what those see who look after it: figures, health; each phase as one trace |
 //! | `bad_days` | kills, restarts, missing tools |
+//! | `deployment` | three NATS nodes, PostgreSQL and replicas as processes; a node and the leader killed |
+//! | `compose` | the files of a deployment name only what exists |
 //! | `tidy` | what must not be in the code |
 //!
 //! [`harness`] starts one private system per test, which is gone afterwards; [`film`] looks at a film and listens to it,
@@ -26,15 +31,23 @@ mod bad_days;
 mod bad_input;
 mod checkpoints;
 mod commands;
+mod compose;
+mod deployment;
 mod edits;
 mod film;
 mod harness;
+mod identity;
 mod lifecycle;
 mod make;
+mod migrate;
 mod money;
 mod nats_cli;
 mod nats_py;
+#[expect(dead_code, reason = "written for a cluster on one machine too")]
+#[path = "../../services/dailies/src/postgres_server.rs"]
+mod postgres_server;
 mod processes;
+mod replicas;
 mod retention;
 mod telemetry;
 mod terminal;

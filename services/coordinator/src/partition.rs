@@ -14,6 +14,7 @@ use messages::id::{CommandId, UserId, VideoId};
 use messages::subject::{CommandSubject, Partition};
 use messages::violation::Violation;
 use runtime::health::{self, LastSeen};
+use runtime::service::sentence;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -59,12 +60,12 @@ pub async fn keep_leases(
                             tracing::info!(partitions = now.len(), "partitions are owned");
                             owned.send_replace(now);
                         }
-                        Err(error) => tracing::warn!(error = %error, "partitions cannot be taken over yet"),
+                        Err(error) => tracing::warn!(error = %sentence(&error), "partitions cannot be taken over yet"),
                     }
                 }
             }
             Err(error) if !std::mem::replace(&mut failing, true) => {
-                tracing::warn!(error = %error, "leases cannot be renewed");
+                tracing::warn!(error = %sentence(&error), "leases cannot be renewed");
             }
             Err(_) => {}
         }

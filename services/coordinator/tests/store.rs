@@ -10,11 +10,15 @@ use messages::subject::Partition;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 
+#[path = "store/bad_days.rs"]
+mod bad_days;
 #[path = "store/conformance.rs"]
 mod conformance;
 #[expect(dead_code, reason = "written for every message; a store needs only some of them")]
 #[path = "../../../messages/tests/wire/parts.rs"]
 mod parts;
+#[path = "store/plans.rs"]
+mod plans;
 #[expect(dead_code, reason = "written for a cluster on one machine too")]
 #[path = "../../dailies/src/postgres_server.rs"]
 mod postgres_server;
@@ -24,6 +28,8 @@ mod purge;
 mod samples;
 #[path = "store/servers.rs"]
 mod servers;
+#[path = "store/versions.rs"]
+mod versions;
 
 use conformance::Database;
 use samples::{created, made, seqs, video};

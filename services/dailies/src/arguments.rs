@@ -1,5 +1,6 @@
 //! What may be typed after `dailies`.
 
+mod cluster;
 mod requests;
 
 use std::net::SocketAddr;
@@ -8,13 +9,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use coordinator::config::DatabaseUrl;
-use messages::id::{UserId, VideoId};
+use messages::id::{KeyId, UserId, VideoId};
 use messages::money::Usd;
 use runtime::secret::Secret;
 
+pub use cluster::{Cluster, ClusterCommand};
 pub use requests::{
-    Approve, At, CheckpointName, Checkpoints, Compare, Delete, Edit, Fork, OfBranch, OfVideo, Open, Pin, Regenerate,
-    Reject, Resolve, Select, Settings, Switch, Take, Upload, Videos, Which,
+    Approve, At, CheckpointName, Checkpoints, Compare, Dead, DeadLetters, Delete, Edit, Fork, OfBranch, OfLetter,
+    OfVideo, Open, Pin, Regenerate, Reject, Resolve, Select, Settings, Switch, Take, Upload, Videos, Which,
 };
 
 /// Makes films from a prompt, and stops after every phase until somebody says go.
@@ -47,6 +49,9 @@ pub struct Reach {
     /// The gateway of a cluster elsewhere, which files go through.
     #[arg(long, global = true, value_name = "URL")]
     pub gateway: Option<String>,
+    /// A file with the API key that the gateway asks for; else DAILIES_KEY holds the key.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// Whose videos.
     #[arg(long, global = true, value_name = "USER", default_value = "local")]
     pub user: UserId,
@@ -62,8 +67,14 @@ pub enum Command {
     Make(Make),
     /// Run the whole cluster in one process until Ctrl-C.
     Up(Up),
+    /// Run a deployment's topology as processes of this machine: three NATS nodes, PostgreSQL, S3, replicas of each service.
+    Cluster(Cluster),
     /// Serve only the S3 endpoint, for services that run as processes of their own.
     Store(Store),
+    /// Make, list and revoke the API keys that open a gateway.
+    Key(Key),
+    /// Bring the database of a cluster up to date.
+    Migrate(Migrate),
     /// Measure what the cluster costs beside the work itself.
     #[command(subcommand)]
     Bench(Bench),
@@ -121,6 +132,11 @@ pub enum Command {
     Delete(Delete),
     /// Print where an artifact is, and open it when on a terminal.
     Open(Open),
+    /// Look at what could not be handled, and have it done again. For operators: reads the cluster's streams.
+    #[command(subcommand)]
+    Dead(Dead),
+    /// Ask a process whether it is well: exits with 0 when the URL answers with a success.
+    Health(Health),
 }
 
 /// `dailies make`
@@ -170,12 +186,64 @@ pub struct Make {
 /// `dailies up`
 #[derive(Debug, Args)]
 pub struct Up {
-    /// Where the gateway listens; a loopback address.
+    /// Where the gateway listens; a loopback address, unless it asks for keys.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
     pub listen: SocketAddr,
+    /// The keys file of the gateway (`dailies key create` makes one); none means gateway.keys of the settings.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
     /// Where NATS listens on loopback; 0 takes a free port.
     #[arg(long, value_name = "PORT", default_value_t = 4222)]
     pub nats_port: u16,
+}
+
+/// `dailies key`
+#[derive(Debug, Args)]
+pub struct Key {
+    /// The keys file; none means gateway.keys of the settings.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub act: KeyAct,
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyAct {
+    /// Make a key for --user and print it, this once.
+    Create(CreateKey),
+    /// List all keys, revoked ones too; none of them is shown.
+    List(ListKeys),
+    /// Close a key; running gateways notice within a second.
+    Revoke(RevokeKey),
+}
+
+/// `dailies key create`
+#[derive(Debug, Args)]
+pub struct CreateKey {
+    /// Where it will be used, for the list.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Print it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dailies key list`
+#[derive(Debug, Args)]
+pub struct ListKeys {
+    /// Print each as a line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dailies key revoke`
+#[derive(Debug, Args)]
+pub struct RevokeKey {
+    /// Its id, as `list` shows it.
+    #[arg(value_name = "ID")]
+    pub id: KeyId,
 }
 
 /// `dailies store`
@@ -186,6 +254,22 @@ pub struct Store {
     pub listen: SocketAddr,
 }
 
+/// `dailies health`
+#[derive(Debug, Args)]
+pub struct Health {
+    /// What to ask, such as http://127.0.0.1:9100/health/ready.
+    #[arg(value_name = "URL")]
+    pub url: reqwest::Url,
+}
+
+/// `dailies migrate`
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// Which database, instead of coordinator.database of the settings: sqlite:PATH or postgres://USER@HOST/DATABASE.
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+}
+
 /// `dailies bench`
 #[derive(Debug, Subcommand)]
 pub enum Bench {
@@ -193,6 +277,8 @@ pub enum Bench {
     Media(BenchMedia),
     /// Fork a checkpoint that knows two hundred artifacts, and see that nothing is copied.
     Fork(BenchFork),
+    /// Connect many clients to a gateway's event stream, and see what each costs and how long an event takes to reach all.
+    Sse(BenchSse),
     /// Make many videos with workers that return at once: throughput, latency, memory at rest, and the way back after a crash.
     Orchestration(BenchOrchestration),
     /// A cluster whose workers return at once, which the benchmark starts and kills.
@@ -247,6 +333,20 @@ pub struct BenchServe {
     /// Whether each job's reception is told.
     #[arg(long)]
     pub tell: bool,
+}
+
+/// `dailies bench sse`
+#[derive(Debug, Args)]
+pub struct BenchSse {
+    /// How many clients.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub clients: u32,
+    /// How many events are sent to all of them.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub events: u32,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `dailies bench fork`

@@ -18,6 +18,7 @@ pub mod orchestration;
 pub mod plain_folder;
 pub mod report;
 pub mod serve;
+pub mod sse;
 
 use messages::id::VideoId;
 use messages::video::{AutoContinue, CreateVideo};

@@ -65,10 +65,20 @@ pub struct Answered {
 impl Client {
     /// Sends a command and waits for its outcome.
     pub async fn command(&self, video: VideoId, verb: &str, body: &impl Serialize) -> Result<Answered, ClientError> {
+        self.command_named(&format!("cli-{}", uuid::Uuid::new_v4()), video, verb, body).await
+    }
+
+    /// The same under an id of the caller's: what was done under it before is not done again, its outcome comes again.
+    pub async fn command_named(
+        &self,
+        id: &str,
+        video: VideoId,
+        verb: &str,
+        body: &impl Serialize,
+    ) -> Result<Answered, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Strange(error.to_string()))?;
-        let command_id: CommandId = format!("cli-{}", uuid::Uuid::new_v4())
-            .parse()
-            .map_err(|error: messages::id::InvalidId| ClientError::Strange(error.to_string()))?;
+        let command_id: CommandId =
+            id.parse().map_err(|error: messages::id::InvalidId| ClientError::Strange(error.to_string()))?;
         let mut headers = HeaderMap::new();
         headers.insert(subject::COMMAND_ID_HEADER, command_id.as_str());
         headers.insert(subject::VIA_HEADER, "cli");

@@ -11,6 +11,7 @@ use messages::query::{ArtifactLocation, ArtifactView, AskArtifact, CheckpointVie
 use sha2::Digest as _;
 use tokio::io::AsyncWriteExt as _;
 
+use crate::api_key::{ApiKey, with_key};
 use crate::checkpoint_page::is_shown;
 use crate::client::{Client, ClientError};
 
@@ -20,6 +21,7 @@ pub struct Downloads {
     http: reqwest::Client,
     url: String,
     folder: PathBuf,
+    key: Option<ApiKey>,
 }
 
 /// Why an artifact is not on this disk.
@@ -55,9 +57,9 @@ pub enum DownloadError {
 }
 
 impl Downloads {
-    /// From the gateway at `url` into `folder`.
-    pub fn new(url: &str, folder: PathBuf) -> Result<Self, reqwest::Error> {
-        Ok(Self { http: client(Duration::from_secs(20))?, url: url.to_owned(), folder })
+    /// From the gateway at `url`, which may ask for a key, into `folder`.
+    pub fn new(url: &str, folder: PathBuf, key: Option<ApiKey>) -> Result<Self, reqwest::Error> {
+        Ok(Self { http: client(Duration::from_secs(20))?, url: url.to_owned(), folder, key })
     }
 
     /// Every artifact that a page of this checkpoint shows, as a file. What cannot be had is left out and said in the
@@ -147,7 +149,8 @@ impl Downloads {
         tokio::fs::create_dir_all(folder).await.map_err(|source| unwritable(folder, source))?;
         let part = file.with_extension(format!("{}.part", std::process::id()));
 
-        let asked = self.http.get(format!("{}{}", self.url, artifact.s3_url)).send().await;
+        let link = self.http.get(format!("{}{}", self.url, artifact.s3_url));
+        let asked = with_key(link, self.key.as_ref()).send().await;
         let answer = asked.and_then(reqwest::Response::error_for_status).map_err(failed)?;
         let writing = async {
             let mut out = tokio::fs::File::create(&part).await.map_err(|source| unwritable(&part, source))?;

@@ -121,7 +121,9 @@ pub enum EmbeddedError {
         reason: String,
     },
     /// Others could reach it, and there are no keys to tell them apart.
-    #[error("{0} can be reached by others, and there are no API keys yet: listen on 127.0.0.1 or [::1]")]
+    #[error(
+        "{0} can be reached by others, and there are no API keys to tell them apart: listen on 127.0.0.1 or [::1], or name a keys file with --keys FILE (`dailies key create` makes one)"
+    )]
     NotLoopback(SocketAddr),
     /// Everything runs, but nobody answers.
     #[error("the coordinator does not answer within {} s; the log says why", READY.as_secs())]
@@ -189,7 +191,8 @@ impl Embedded {
         ports: Ports,
         parts: Parts,
     ) -> Result<Self, EmbeddedError> {
-        if !ports.gateway.ip().is_loopback() {
+        let keyed = settings.section::<gateway::config::Settings>("gateway")?.keys.is_some();
+        if !ports.gateway.ip().is_loopback() && !keyed {
             return Err(EmbeddedError::NotLoopback(ports.gateway));
         }
         let lock = folder.lock()?;
@@ -409,6 +412,7 @@ async fn start_nats(
         port: Some(port).filter(|port| *port != 0),
         storage_mib: nats.storage_mib,
         sync_always,
+        member: None,
     };
     let server = NatsServer::start(&server).await?;
     let url = server.url();

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use clap::Parser as _;
-use dailies::arguments::{Arguments, Bench, Command};
+use dailies::arguments::{Arguments, Bench, ClusterCommand, Command, Health};
 use dailies::data_folder::DataFolder;
-use dailies::{bench, make, requests, store, up};
+use dailies::{bench, deployment, health, key, make, migrate, requests, store, up};
 use runtime::config::Settings;
 use runtime::service::sentence;
 use runtime::telemetry::{LogFormat, LogSettings};
@@ -52,11 +52,34 @@ async fn run(arguments: Arguments, shutdown: CancellationToken) -> Result<bool, 
             up::up(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))?;
             Ok(true)
         }
+        Command::Cluster(arguments) => {
+            log_to_stderr(&settings)?;
+            let folder = open(&reach.data)?;
+            let outcome = match arguments.command {
+                Some(ClusterCommand::Stop) => deployment::stop(&folder).await,
+                None => deployment::run(&arguments, &reach, &folder, &settings, &shutdown).await,
+            };
+            outcome.map(|()| true).map_err(|error| sentence(&error))
+        }
         Command::Store(arguments) => {
             log_to_stderr(&settings)?;
             let folder = open(&reach.data)?;
             store::store(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))?;
             Ok(true)
+        }
+        Command::Migrate(arguments) => {
+            log_to_stderr(&settings)?;
+            migrate::migrate(&arguments, settings).await.map_err(|error| sentence(&error))?;
+            Ok(true)
+        }
+        Command::Key(arguments) => {
+            key::key(&arguments, &reach.user, &settings).map_err(|error| sentence(&error))?;
+            Ok(true)
+        }
+        Command::Bench(Bench::Sse(arguments)) => {
+            let folder = open(&reach.data)?;
+            log_to_file(&folder, &settings)?;
+            bench::sse::run(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))
         }
         Command::Bench(Bench::Media(arguments)) => {
             let folder = open(&reach.data)?;
@@ -78,6 +101,7 @@ async fn run(arguments: Arguments, shutdown: CancellationToken) -> Result<bool, 
             log_to_file(&folder, &settings)?;
             bench::serve::run(&arguments, &folder, settings, &shutdown).await.map_err(|error| sentence(&error))
         }
+        Command::Health(Health { url }) => health::ask(url).await.map(|()| true).map_err(|error| sentence(&error)),
         request => {
             let quiet = LogSettings { level: "error".to_owned(), format: LogFormat::Human };
             runtime::telemetry::init(&quiet).map_err(|error| sentence(&error))?;

@@ -14,10 +14,11 @@ use messages::video::{AutoContinue, CreateVideo};
 use runtime::config::Settings;
 use tokio_util::sync::CancellationToken;
 
+use crate::api_key::{ApiKey, ApiKeyError};
 use crate::arguments::{Make, Reach};
 use crate::client::{Client, ClientError};
 use crate::cluster::{Cluster, ClusterError};
-use crate::data_folder::{Address, DataFolder};
+use crate::data_folder::DataFolder;
 use crate::downloads::{DownloadError, Downloads};
 use crate::program;
 use crate::screen::Screen;
@@ -63,6 +64,9 @@ pub enum MakeError {
     /// Nothing to download with.
     #[error("no HTTP client")]
     Http(#[from] reqwest::Error),
+    /// The key for it.
+    #[error(transparent)]
+    Key(#[from] ApiKeyError),
 }
 
 /// Makes or resumes a film; true when the person has what was asked for.
@@ -76,6 +80,7 @@ pub async fn make(
     if reach.nats.is_some() || reach.context.is_some() {
         return Err(MakeError::Elsewhere);
     }
+    let key = ApiKey::find(reach)?;
     let mut screen = Screen::stdout();
     screen.live(&["starting …".to_owned()]);
     let mut cluster = tokio::select! {
@@ -86,9 +91,11 @@ pub async fn make(
 
     let client = Client { bus: cluster.bus().clone(), user: reach.user.clone() };
     let video = arguments.resume.unwrap_or_else(|| VideoId::from_uuid(uuid::Uuid::now_v7()));
-    let address = cluster.address().clone();
+    let url = cluster.address().url.clone();
+    let films = arguments.output.as_deref().map_or_else(|| folder.join("films").join(video.to_string()), absolute);
+    let downloads = Downloads::new(&url, films, key)?;
     let ending = tokio::select! {
-        ending = in_cluster(arguments, &client, video, &folder, address, screen, shutdown) => ending,
+        ending = in_cluster(arguments, &client, video, downloads, url, screen, shutdown) => ending,
         cause = cluster.lost(&folder) => Err(MakeError::Lost { video, cause }),
     };
     cluster.stop().await;
@@ -107,8 +114,8 @@ async fn in_cluster(
     arguments: &Make,
     client: &Client,
     video: VideoId,
-    folder: &DataFolder,
-    address: Address,
+    downloads: Downloads,
+    url: String,
     mut screen: Screen,
     shutdown: &CancellationToken,
 ) -> Result<Ending, MakeError> {
@@ -124,9 +131,7 @@ async fn in_cluster(
             0
         }
     };
-    let films = arguments.output.as_deref().map_or_else(|| folder.join("films").join(video.to_string()), absolute);
-    let downloads = Downloads::new(&address.url, films)?;
-    let session = Session::new(client.clone(), video, screen, downloads, address.url, past);
+    let session = Session::new(client.clone(), video, screen, downloads, url, past);
     session.run(shutdown).await
 }
 

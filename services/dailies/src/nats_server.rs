@@ -1,7 +1,7 @@
-//! The `nats-server` of `dailies up`: found, configured, started, restarted when it dies or loses its files, and gone when
-//! we are.
+//! The `nats-server` of `dailies up`, or the three of `dailies cluster`: found, configured, started, restarted when it dies
+//! or loses its files, and gone when we are.
 //!
-//! Boundary: one server on loopback, for one data folder whose lock the caller holds. Invariant: no server outlives the
+//! Boundary: one server on loopback, for one folder whose lock the caller holds. Invariant: no server outlives the
 //! process that started it, and one that did (a `kill -9` on a system that cannot tell children) is ended before another
 //! one opens the same store.
 
@@ -45,6 +45,19 @@ pub struct NatsServerSettings {
     pub storage_mib: u32,
     /// Whether every write waits for the disk. No promise rests on it: benchmarks show what it would cost.
     pub sync_always: bool,
+    /// Its place in a cluster; none means that it is alone.
+    pub member: Option<Member>,
+}
+
+/// A server's place in a cluster on this machine.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its name, the same at every start: the others remember by it who has which copies.
+    pub name: String,
+    /// Where it listens for the others, on loopback.
+    pub port: u16,
+    /// Where all of them do.
+    pub routes: Vec<u16>,
 }
 
 /// Why there is no server.
@@ -114,6 +127,7 @@ pub struct NatsServer {
     files: Files,
     port: u16,
     limits: Limits,
+    member: Option<Member>,
     child: Held,
 }
 
@@ -135,8 +149,9 @@ impl NatsServer {
             None => free(0).await?,
         };
         let limits = Limits { storage_mib: settings.storage_mib, sync_always: settings.sync_always };
-        let child = launch(&program, &files, port, limits).await?;
-        Ok(Self { program, files, port, limits, child })
+        let member = settings.member.clone();
+        let child = launch(&program, &files, port, limits, member.as_ref()).await?;
+        Ok(Self { program, files, port, limits, member, child })
     }
 
     /// Where it listens.
@@ -161,7 +176,8 @@ impl NatsServer {
                     let ended = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
                     tracing::error!(ended, "nats-server has died and is started again");
                 }
-                streams = storage.lost() => {
+                // Members of a cluster bring each other's files back.
+                streams = storage.lost(), if self.member.is_none() => {
                     tracing::error!(?streams, "the files of nats-server were deleted, and it is started again");
                     // Asked to stop, it would write half of what it remembers where the files were.
                     self.child.kill().await;
@@ -182,7 +198,7 @@ impl NatsServer {
                     () = shutdown.cancelled() => return Ok(()),
                 }
                 // Not cut short by a stop: a server half started could only be killed, and nobody would wait for its end.
-                match launch(&self.program, &self.files, self.port, self.limits).await {
+                match launch(&self.program, &self.files, self.port, self.limits, self.member.as_ref()).await {
                     Ok(child) => break child,
                     Err(error) if failures < HOPELESS => {
                         tracing::error!(error = %error, "nats-server could not be started again");
@@ -218,13 +234,19 @@ impl Files {
     }
 
     /// The server's settings.
-    fn write(&self, name: &str, port: u16, limits: Limits) -> Result<(), NatsServerError> {
+    fn write(
+        &self,
+        name: &str,
+        port: u16,
+        limits: Limits,
+        member: Option<&Member>,
+    ) -> Result<(), NatsServerError> {
         let quoted = |path: &Path| {
             let text = path.display().to_string();
             format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
         };
         let text = format!(
-            "# Written by `dailies up` at every start.\n\
+            "# Written by `dailies` at every start.\n\
              server_name: {name}\n\
              host: {host}\n\
              port: {port}\n\
@@ -232,7 +254,8 @@ impl Files {
              log_file: {log}\n\
              logfile_size_limit: 10MB\n\
              logfile_max_num: 3\n\
-             jetstream {{\n  store_dir: {store}\n  max_file_store: {max_file_store}MB\n  max_memory_store: 64MB\n{sync}}}\n",
+             jetstream {{\n  store_dir: {store}\n  max_file_store: {max_file_store}MB\n  max_memory_store: 64MB\n{sync}}}\n\
+             {cluster}",
             host = Ipv4Addr::LOCALHOST,
             pid = quoted(&self.pid),
             log = quoted(&self.log),
@@ -240,9 +263,20 @@ impl Files {
             // Some more than our streams reserve, for what others may try out on it.
             max_file_store = u64::from(limits.storage_mib) * 5 / 4 + 64,
             sync = if limits.sync_always { "  sync_interval: always\n" } else { "" },
+            cluster = member.map(Member::settings).unwrap_or_default(),
         );
         std::fs::write(&self.config, text)
             .map_err(|source| NatsServerError::Folder { path: self.config.clone(), source })
+    }
+}
+
+impl Member {
+    /// Its part of the server's settings.
+    fn settings(&self) -> String {
+        let host = Ipv4Addr::LOCALHOST;
+        let routes: Vec<_> = self.routes.iter().map(|port| format!("nats-route://{host}:{port}")).collect();
+        let (port, routes) = (self.port, routes.join(", "));
+        format!("cluster {{\n  name: dailies\n  host: {host}\n  port: {port}\n  routes: [{routes}]\n}}\n")
     }
 }
 
@@ -298,9 +332,16 @@ impl Held {
 }
 
 /// Starts a server and waits until it is the one that answers on the port.
-async fn launch(program: &Path, files: &Files, port: u16, limits: Limits) -> Result<Held, NatsServerError> {
-    let name = format!("dailies-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
-    files.write(&name, port, limits)?;
+async fn launch(
+    program: &Path,
+    files: &Files,
+    port: u16,
+    limits: Limits,
+    member: Option<&Member>,
+) -> Result<Held, NatsServerError> {
+    let unique = || format!("dailies-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
+    let name = member.map_or_else(unique, |member| member.name.clone());
+    files.write(&name, port, limits, member)?;
     let mut child = Held::start(program, files)
         .await
         .map_err(|error| NatsServerError::Unusable { program: program.to_path_buf(), reason: error.to_string() })?;
@@ -371,7 +412,14 @@ mod tests {
     use super::*;
 
     fn settings(folder: &Path) -> NatsServerSettings {
-        NatsServerSettings { program: None, folder: folder.to_path_buf(), port: None, storage_mib: 64, sync_always: false }
+        NatsServerSettings {
+            program: None,
+            folder: folder.to_path_buf(),
+            port: None,
+            storage_mib: 64,
+            sync_always: false,
+            member: None,
+        }
     }
 
     async fn until_dead(pid: u32) {

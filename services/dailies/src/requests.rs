@@ -4,6 +4,7 @@
 
 mod answers;
 mod changes;
+mod dead;
 mod editing;
 mod files;
 
@@ -15,6 +16,7 @@ use runtime::bus::{Bus, BusError, NatsSettings};
 use runtime::config::{ConfigError, Settings};
 use serde_json::{Value, json};
 
+use crate::api_key::{ApiKey, ApiKeyError};
 use crate::arguments::{CheckpointName, Command, Reach};
 use crate::client::{Client, ClientError};
 use crate::data_folder::{Address, DataError, DataFolder};
@@ -85,6 +87,9 @@ pub enum RequestError {
         /// Its reason.
         reason: String,
     },
+    /// The key for it.
+    #[error(transparent)]
+    Key(#[from] ApiKeyError),
     /// This kind of artifact is not uploaded.
     #[error("{0} cannot be uploaded: a picture (beat_0), a chunk (chunk_0) or the music (background) can")]
     NotUploaded(messages::artifact::ArtifactKey),
@@ -109,6 +114,23 @@ pub enum RequestError {
     /// The editor.
     #[error(transparent)]
     Editor(#[from] EditorError),
+    /// The stream of dead letters cannot be read.
+    #[error("the dead letters cannot be read: {0}")]
+    Letters(String),
+    /// There is no letter of that number.
+    #[error("there is no dead letter {seq}: `{} dead list` shows them", program())]
+    NoLetter {
+        /// Which one.
+        seq: u64,
+    },
+    /// Nothing can be done about a letter by sending it again.
+    #[error("dead letter {seq} is not sent again: {reason}")]
+    NotAgain {
+        /// Which one.
+        seq: u64,
+        /// Why not, and what to do instead.
+        reason: String,
+    },
     /// The text of an edit has no place.
     #[error("no file for the spec")]
     Scratch(#[source] std::io::Error),
@@ -133,6 +155,8 @@ pub struct Asker {
     client: Client,
     /// The gateway, if one is known.
     gateway: Option<String>,
+    /// What it may ask for.
+    key: Option<ApiKey>,
     /// Whether it is that of the cluster in the data folder.
     is_here: bool,
     data: PathBuf,
@@ -169,9 +193,17 @@ pub async fn request(command: Command, reach: &Reach, settings: &Settings) -> Re
         Command::Cancel(arguments) => asker.cancel(&arguments).await,
         Command::Delete(arguments) => asker.delete(&arguments).await,
         Command::Open(arguments) => asker.open(&arguments).await,
+        Command::Dead(what) => asker.dead(&what).await,
         Command::Retention(of) => retention(&asker.client, of.video, of.json).await,
-        // These are no requests: they run a cluster.
-        Command::Make(_) | Command::Up(_) | Command::Store(_) | Command::Bench(_) => Ok(()),
+        // These are no requests: they run a cluster, write a file, or ask a single process.
+        Command::Make(_)
+        | Command::Up(_)
+        | Command::Cluster(_)
+        | Command::Store(_)
+        | Command::Migrate(_)
+        | Command::Key(_)
+        | Command::Bench(_)
+        | Command::Health(_) => Ok(()),
     }
 }
 
@@ -199,8 +231,9 @@ async fn connect(reach: &Reach, settings: &Settings) -> Result<Asker, RequestErr
     let is_here = owner.is_some() && reach.gateway.is_none();
     let gateway = reach.gateway.clone().or_else(|| owner.map(|owner| owner.url));
     Ok(Asker {
-        client: Client { bus: Bus::connect(&nats).await?, user: reach.user.clone() },
+        client: Client { bus: Bus::connect(&nats).await?.leaving_streams_to_coordinators(), user: reach.user.clone() },
         gateway: gateway.map(|url| url.trim_end_matches('/').to_owned()),
+        key: ApiKey::find(reach)?,
         is_here,
         data: reach.data.clone(),
         screen: Screen::stdout(),

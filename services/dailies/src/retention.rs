@@ -46,7 +46,8 @@ fn table(rows: &[Collectible]) -> Vec<String> {
     lines
 }
 
-fn size(bytes: u64) -> String {
+/// Bytes as people say them.
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),

@@ -22,15 +22,20 @@ pub async fn up(
     settings: &Settings,
     shutdown: &CancellationToken,
 ) -> Result<(), EmbeddedError> {
+    let mut settings = settings.clone();
+    if let Some(keys) = &arguments.keys {
+        settings.set("gateway", "keys", keys.display().to_string());
+    }
+    let keyed = settings.section::<gateway::config::Settings>("gateway")?.keys.is_some();
     let ports = Ports { gateway: arguments.listen, nats: arguments.nats_port };
     let _monitoring = Monitoring::start(&settings.section("monitoring")?, PARTS).await?;
     let _tracing = Tracing::start(&settings.section("telemetry")?, "dailies")?;
     let mut cluster = tokio::select! {
-        cluster = Embedded::start(folder, settings, ports) => cluster.map_err(|error| explain(error, folder))?,
+        cluster = Embedded::start(folder, &settings, ports) => cluster.map_err(|error| explain(error, folder))?,
         () = shutdown.cancelled() => return Ok(()),
     };
     let mut screen = Screen::stdout();
-    let lines = greeting(cluster.address(), VideoId::from_uuid(uuid::Uuid::now_v7()), screen.paint);
+    let lines = greeting(cluster.address(), VideoId::from_uuid(uuid::Uuid::now_v7()), keyed, screen.paint);
     screen.print(&lines);
     let ended = tokio::select! {
         error = cluster.ended() => Err(error),
@@ -51,11 +56,13 @@ fn explain(error: EmbeddedError, folder: &DataFolder) -> EmbeddedError {
     }
 }
 
-/// Where the cluster is and what can be pasted to use it; `video` is an id that nobody has used.
-fn greeting(address: &Address, video: VideoId, paint: Paint) -> String {
+/// Where the cluster is and what can be pasted to use it; `video` is an id that nobody has used, and a keyed gateway wants
+/// a key.
+fn greeting(address: &Address, video: VideoId, keyed: bool, paint: Paint) -> String {
     let Address { url, nats, .. } = address;
     let program = program();
     let head = |text: &str| paint.bold(text);
+    let key = if keyed { r#" -H "Authorization: Bearer $DAILIES_KEY""# } else { "" };
     let json = "-H 'Content-Type: application/json' -d";
     format!(
         r#"{title}
@@ -66,11 +73,11 @@ fn greeting(address: &Address, video: VideoId, paint: Paint) -> String {
   {program} make "A 15 second ad for a mechanical watch, elegant, gold and black"
 
 {curl}
-  curl -s {url}/api/generate {json} '{{"prompt":"A 15 second ad for a mechanical watch"}}'
+  curl -s{key} {url}/api/generate {json} '{{"prompt":"A 15 second ad for a mechanical watch"}}'
   ID=…   # the video_id of the answer
-  curl -sN {url}/api/status/$ID/stream
-  curl -s {url}/api/video/$ID/checkpoints/current
-  curl -s {url}/api/video/$ID/continue {json} '{{"checkpoint_id":"cp-…"}}'
+  curl -sN{key} {url}/api/status/$ID/stream
+  curl -s{key} {url}/api/video/$ID/checkpoints/current
+  curl -s{key} {url}/api/video/$ID/continue {json} '{{"checkpoint_id":"cp-…"}}'
 
 {cli}
   export NATS_URL={nats}
@@ -96,7 +103,7 @@ mod tests {
     fn the_greeting_can_be_pasted() {
         let address = Address { url: "http://127.0.0.1:8787".into(), nats: "nats://127.0.0.1:4222".into(), pid: 1 };
         let video = VideoId::from_uuid(uuid::Uuid::nil());
-        let text = greeting(&address, video, Paint::plain());
+        let text = greeting(&address, video, false, Paint::plain());
         for part in [
             "curl -s http://127.0.0.1:8787/api/generate -H 'Content-Type: application/json' -d '{\"prompt\":",
             "curl -sN http://127.0.0.1:8787/api/status/$ID/stream",
@@ -106,5 +113,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
+        let keyed = greeting(&address, video, true, Paint::plain());
+        assert_eq!(keyed.matches("curl -s").count(), keyed.matches("Bearer $DAILIES_KEY").count(), "{keyed}");
     }
 }

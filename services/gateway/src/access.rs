@@ -2,21 +2,25 @@
 //!
 //! A page of another site must not command a server on this machine. Two doors are watched: the `Host` must be a name of
 //! ours (DNS rebinding), and the `Origin` of a changing request must be the page's own (CSRF). Changing requests must
-//! also be of a type that a browser never sends across origins without asking first. Identity has one place,
-//! [`Caller`], so that keys can be added there and nowhere else. Uploads are the exception to the last: a form may be
-//! sent without asking, and every browser then names the page's origin.
+//! also be of a type that a browser never sends across origins without asking first. Uploads are the exception to the
+//! last: a form may be sent without asking, and every browser then names the page's origin.
+//!
+//! Identity has one place, [`Gate`]: with API keys the user is the key's, without them whoever sits at this machine is
+//! `local`. No handler is reached without it, so none can forget to ask.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use messages::id::UserId;
+use messages::id::{KeyId, UserId};
 use serde::Deserialize;
 
-use crate::error::Error;
+use crate::error::{Error, Unlocked};
+use crate::keys::ring::Keyring;
 use crate::router::Shared;
 
 /// Who asks, and by which name of ours.
@@ -24,6 +28,8 @@ use crate::router::Shared;
 pub struct Caller {
     /// The user token of every subject.
     pub user: UserId,
+    /// The key that let them in, if keys are asked for.
+    pub key: Option<KeyId>,
     /// `scheme://host[:port]` that the request was addressed to; links begin with it.
     pub base: String,
 }
@@ -32,9 +38,54 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Error> {
-        // Only loopback is served, and whoever sits at this machine is `local`.
-        Ok(Self { user: UserId::local(), base: app.doors.base(&parts.headers)? })
+        let visitor = parts.extensions.get::<Visitor>().cloned().ok_or(Error::Unauthorized(Unlocked::NoKey))?;
+        Ok(Self { user: visitor.user, key: visitor.key, base: app.doors.base(&parts.headers)? })
     }
+}
+
+/// How people are told apart.
+#[derive(Debug, Clone)]
+pub enum Gate {
+    /// Not at all: only this machine is served.
+    Loopback,
+    /// By their API keys.
+    Keys(Arc<Keyring>),
+}
+
+/// Whom a gate let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Visitor {
+    user: UserId,
+    key: Option<KeyId>,
+}
+
+impl Gate {
+    /// Lets a request in by its headers. A key stands in `Authorization` and nowhere else: addresses end in logs.
+    fn admit(&self, headers: &HeaderMap) -> Result<Visitor, Error> {
+        let keyring = match self {
+            Self::Loopback => return Ok(Visitor { user: UserId::local(), key: None }),
+            Self::Keys(keyring) => keyring,
+        };
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(authorization) = given.next() else { return Err(Error::Unauthorized(Unlocked::NoKey)) };
+        let key = bearer(authorization).filter(|_| given.next().is_none());
+        let entry = key.and_then(|key| keyring.find(key)).ok_or(Error::Unauthorized(Unlocked::BadKey))?;
+        Ok(Visitor { user: entry.user, key: Some(entry.id) })
+    }
+
+    /// Whether a caller who was let in may stay.
+    pub fn still_admits(&self, caller: &Caller) -> bool {
+        match self {
+            Self::Loopback => true,
+            Self::Keys(keyring) => caller.key.is_some_and(|key| keyring.keys().is_good(key)),
+        }
+    }
+}
+
+/// The key of `Bearer KEY`.
+fn bearer(authorization: &HeaderValue) -> Option<&str> {
+    let (scheme, key) = authorization.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start_matches(' '))
 }
 
 /// The names that this server answers to.
@@ -44,6 +95,8 @@ pub struct Doors {
     pub port: u16,
     /// Origins of proxies in front of it.
     pub public: Vec<Origin>,
+    /// Whether any address with our port is a name of ours: rebinding needs a name, and a key travels with no page.
+    pub any_address: bool,
 }
 
 /// `scheme://host[:port]`, in lower case, without the scheme's own port.
@@ -73,7 +126,7 @@ impl Doors {
             return Ok(public.clone());
         }
         let port = port.unwrap_or(80);
-        let ours = port == self.port && is_loopback_name(&name);
+        let ours = port == self.port && (is_loopback_name(&name) || self.any_address && address_of(&name).is_some());
         ours.then(|| Origin { scheme: "http".into(), host: name, port }).ok_or_else(refused)
     }
 
@@ -92,16 +145,22 @@ impl Doors {
 
 /// Lets a request in, or says why not.
 pub async fn guard(State(app): State<Shared>, request: Request, next: Next) -> Response {
-    match check(&app.doors, &request) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
-    }
+    let checked = check(&app.doors, &request);
+    enter(&app, checked, request, next).await
 }
 
 /// As [`guard`], for a request that brings a file.
 pub async fn guard_upload(State(app): State<Shared>, request: Request, next: Next) -> Response {
-    match check_upload(&app.doors, request.headers()) {
-        Ok(()) => next.run(request).await,
+    let checked = check_upload(&app.doors, request.headers());
+    enter(&app, checked, request, next).await
+}
+
+async fn enter(app: &Shared, checked: Result<(), Error>, mut request: Request, next: Next) -> Response {
+    match checked.and_then(|()| app.gate.admit(request.headers())) {
+        Ok(visitor) => {
+            request.extensions_mut().insert(visitor);
+            next.run(request).await
+        }
         Err(error) => error.into_response(),
     }
 }
@@ -192,8 +251,12 @@ fn split_authority(text: &str) -> Option<(String, Option<u16>)> {
 }
 
 fn is_loopback_name(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.ends_with(".localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host == "localhost" || host.ends_with(".localhost") || address_of(host).is_some_and(|ip| ip.is_loopback())
+}
+
+/// The host as an address, when it is no name.
+fn address_of(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 #[cfg(test)]
@@ -202,7 +265,7 @@ mod tests {
 
     fn doors() -> Doors {
         let public = Origin::try_from("https://films.example.org".to_owned()).expect("an origin");
-        Doors { port: 8080, public: vec![public] }
+        Doors { port: 8080, public: vec![public], any_address: false }
     }
 
     fn request(method: Method, headers: &[(&str, &str)]) -> Request {

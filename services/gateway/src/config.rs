@@ -15,6 +15,8 @@ use crate::access::Origin;
 pub struct Settings {
     /// Where it listens. Without keys only loopback addresses are served.
     pub address: SocketAddr,
+    /// The file with the API keys that open it, made by `dailies key`; none means that whoever sits at this machine may ask.
+    pub keys: Option<PathBuf>,
     /// Origins of proxies in front of it, with commas between: `https://films.example.org`.
     #[serde(deserialize_with = "origins")]
     pub public_origins: Vec<Origin>,
@@ -45,6 +47,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            keys: None,
             public_origins: Vec::new(),
             answer_timeout: Duration::from_secs(5),
             query_timeout: Duration::from_secs(3),

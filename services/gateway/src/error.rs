@@ -42,6 +42,9 @@ pub enum Error {
     /// Too many files are being received.
     #[error("too many uploads are being received; try again in a moment")]
     TooManyUploads,
+    /// There is no key in the request, or none that opens.
+    #[error("{}", .0.detail())]
+    Unauthorized(Unlocked),
     /// The request is addressed to a name that is not ours: DNS rebinding, or a proxy that is not configured.
     #[error("the Host `{0}` is not this server's; add it to `public_origins` if it should be")]
     ForbiddenHost(String),
@@ -73,6 +76,32 @@ pub enum Error {
     },
 }
 
+/// Why no key opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlocked {
+    /// There is none.
+    NoKey,
+    /// What was sent is no key, or not one of ours, or was revoked: which one is nobody's business.
+    BadKey,
+}
+
+impl Unlocked {
+    const fn detail(self) -> &'static str {
+        match self {
+            Self::NoKey => "send an API key as `Authorization: Bearer KEY`; `dailies key create` makes one",
+            Self::BadKey => "the API key does not open this gateway",
+        }
+    }
+
+    /// The challenge of RFC 6750.
+    const fn challenge(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::NoKey => "Bearer realm=\"dailies\"",
+            Self::BadKey => "Bearer realm=\"dailies\", error=\"invalid_token\"",
+        })
+    }
+}
+
 impl Error {
     /// One field is wrong.
     pub fn field(field: &str, reason: impl Into<String>) -> Self {
@@ -93,6 +122,7 @@ impl Error {
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::BrokenForm(_) => (StatusCode::BAD_REQUEST, "broken_form"),
             Self::TooManyUploads => (StatusCode::TOO_MANY_REQUESTS, "too_many_uploads"),
+            Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::ForbiddenHost(_) => (StatusCode::FORBIDDEN, "forbidden_host"),
             Self::ForbiddenOrigin => (StatusCode::FORBIDDEN, "forbidden_origin"),
             Self::NatsAway { .. } => (StatusCode::SERVICE_UNAVAILABLE, "nats_unavailable"),
@@ -158,6 +188,10 @@ impl IntoResponse for Error {
         } else if status.is_server_error() {
             tracing::error!(code, error = %Chain(&self), "request failed");
         }
+        let challenge = match &self {
+            Self::Unauthorized(why) => Some(why.challenge()),
+            _ => None,
+        };
         let detail = match &self {
             Self::Refused(rejection) => rejection.reason.clone(),
             other => other.to_string(),
@@ -175,6 +209,7 @@ impl IntoResponse for Error {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(challenge.map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

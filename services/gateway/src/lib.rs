@@ -1,19 +1,17 @@
 //! The gateway: HTTP on one side, NATS on the other. It translates and watches; it decides nothing, and stores nothing
 //! but uploads.
 //!
-//! In reading order: [`router`] (every route on one screen), [`access`] (who may ask, and by which name of ours),
-//! [`request`] and [`error`] (what comes in, how it is refused); the resources [`videos`], [`checkpoints`], [`edits`],
+//! In reading order: [`router`] (every route on one screen), [`access`] (who may ask, and by which name of ours) with
+//! [`keys`], [`request`] and [`error`] (what comes in, how it is refused); the resources [`videos`], [`checkpoints`], [`edits`],
 //! [`uploads`], [`artifacts`], [`catalogue`] and [`health`] with what they show, [`views`]; [`commands`] and [`nats`] (how a command
 //! gets its answer); [`progress`] (the live stream) with [`hub`] (one subscription, fanned out), [`sequencer`] (what is
-//! sent next) and [`frame`] (how it is written); [`openapi`]; [`config`].
+//! sent next) and [`frame`] (how it is written); [`connections`] (below all that); [`openapi`]; [`config`].
 //!
 //! It opens no database, and its JSON types are nobody's messages.
 
-use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use messages::catalogue::{Catalogue, CatalogueError};
 use runtime::artifacts::ObjectStore;
 use runtime::bus::Bus;
@@ -27,11 +25,13 @@ pub mod catalogue;
 pub mod checkpoints;
 pub mod commands;
 pub mod config;
+pub mod connections;
 pub mod edits;
 pub mod error;
 pub mod frame;
 pub mod health;
 pub mod hub;
+pub mod keys;
 pub mod nats;
 pub mod openapi;
 pub mod progress;
@@ -43,9 +43,10 @@ pub mod uploads;
 pub mod videos;
 pub mod views;
 
-use crate::access::Doors;
+use crate::access::{Doors, Gate};
 use crate::config::Settings;
 use crate::hub::Hub;
+use crate::keys::ring::Keyring;
 use crate::nats::Nats;
 use crate::router::App;
 
@@ -53,8 +54,13 @@ use crate::router::App;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address can be reached by others, and there are no keys to tell them apart.
-    #[error("{0} is not a loopback address; without API keys only this machine is served: listen on 127.0.0.1 or ::1")]
+    #[error(
+        "{0} is not a loopback address; without API keys only this machine is served: listen on 127.0.0.1 or ::1, or name a keys file (gateway.keys)"
+    )]
     NotLoopback(std::net::SocketAddr),
+    /// The keys file is not usable.
+    #[error(transparent)]
+    Keys(#[from] keys::file::FileError),
     /// The listener is not usable.
     #[error("the listener is not usable")]
     Listener(#[source] std::io::Error),
@@ -90,17 +96,28 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Listener)?;
-    if !address.ip().is_loopback() {
-        return Err(ServeError::NotLoopback(address));
-    }
+    let gate = match &settings.keys {
+        Some(file) => Gate::Keys(Arc::new(Keyring::open(file)?)),
+        None if address.ip().is_loopback() => Gate::Loopback,
+        None => return Err(ServeError::NotLoopback(address)),
+    };
     let nats = Nats::new(bus.clone(), settings.query_timeout);
     let hub = Arc::new(Hub::default());
     let subscriptions = Hub::subscribe(&nats).await.map_err(ServeError::Subscribe)?;
     let watching = tokio::spawn(hub.clone().run(nats.clone(), subscriptions, shutdown.clone()));
 
+    let looking = match &gate {
+        Gate::Keys(keyring) => Some(tokio::spawn(Arc::clone(keyring).watch(shutdown.clone()))),
+        Gate::Loopback => None,
+    };
     let upload_slots = settings.upload_slots.get();
     let app = Arc::new(App {
-        doors: Doors { port: address.port(), public: settings.public_origins.clone() },
+        doors: Doors {
+            port: address.port(),
+            public: settings.public_origins.clone(),
+            any_address: matches!(gate, Gate::Keys(_)),
+        },
+        gate,
         catalogue: catalogue(&settings)?,
         settings,
         nats,
@@ -125,25 +142,16 @@ pub async fn serve(
     )
     .await?;
     tracing::info!(%address, "serving http");
-    // Frames of a stream are small and far between; each is worth a packet.
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delays");
-        }
-    });
-    let stopped = shutdown.clone().cancelled_owned();
-    let serving = axum::serve(listener, router::router(app)).with_graceful_shutdown(stopped).into_future();
-    let served = tokio::select! {
-        served = serving => served,
-        // A client that does not read would hold up the stop for ever.
-        () = async { shutdown.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
-    };
-    // A server that failed by itself takes the rest along.
-    shutdown.cancel();
+    // Routes are made whole once, not anew for each request.
+    let router = router::router(app).with_state(());
+    connections::serve(listener, router, shutdown.clone(), GRACE).await;
     registration.stop().await;
-    // It ends by the same token; a panic in it was logged by the runtime.
+    // They end by the same token; a panic in one was logged by the runtime.
     let _ = watching.await;
-    served.map_err(ServeError::Listener)
+    if let Some(looking) = looking {
+        let _ = looking.await;
+    }
+    Ok(())
 }
 
 fn catalogue(settings: &Settings) -> Result<Catalogue, ServeError> {

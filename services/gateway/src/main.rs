@@ -28,11 +28,12 @@ async fn serve(arguments: Arguments, shutdown: CancellationToken) -> Result<(), 
     runtime::telemetry::init(&settings.section("log")?)?;
     let _monitoring = Monitoring::start(&settings.section("monitoring")?, &["gateway"]).await?;
     let _tracing = Tracing::start(&settings.section("telemetry")?, "gateway")?;
+    runtime::service::open_many_files();
     let gateway: Settings = settings.section("gateway")?;
     let address = gateway.address;
     let listener =
         tokio::net::TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, source })?;
-    let bus = runtime::bus::Bus::connect(&settings.section("nats")?).await?;
+    let bus = runtime::bus::Bus::connect(&settings.section("nats")?).await?.leaving_streams_to_coordinators();
     let objects = runtime::artifacts::s3::S3Objects::new(&settings.section("objects")?);
     Ok(gateway::serve(listener, gateway, bus, Arc::new(objects), shutdown).await?)
 }

@@ -47,6 +47,7 @@ impl Nats {
         self.client().connection_state() == State::Connected
     }
 
+
     /// Stores a command. Without a receipt it may be stored all the same.
     pub async fn publish(
         &self,

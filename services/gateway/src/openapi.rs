@@ -1,7 +1,8 @@
 //! The OpenAPI document, made from the handlers themselves.
 
 use axum::Json;
-use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 use crate::error::WrongField;
 use crate::{artifacts, catalogue, checkpoints, edits, health, progress, uploads, videos};
@@ -53,9 +54,21 @@ use crate::{artifacts, catalogue, checkpoints, edits, health, progress, uploads,
         health::metrics,
     ),
     // What only `Refusal` names.
-    components(schemas(WrongField))
+    components(schemas(WrongField)),
+    modifiers(&Keyed)
 )]
 struct Api;
+
+/// Says how a key is sent. None is needed where a gateway serves its own machine alone.
+struct Keyed;
+
+impl Modify for Keyed {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        api.components.get_or_insert_default().add_security_scheme("key", scheme);
+        api.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("key", [""; 0])]);
+    }
+}
 
 /// This document.
 #[utoipa::path(get, path = "/api/openapi.json", tag = "health", responses((status = 200, body = Object)))]

@@ -89,8 +89,8 @@ struct Stream {
     place: Sequencer,
     /// Frames that can go out.
     ready: VecDeque<Bytes>,
-    /// What the client knows of the status object, by field.
-    known: Vec<(String, u64)>,
+    /// What the client knows of the status object: fingerprints of fields' names and values.
+    known: Vec<(u64, u64)>,
     /// When the status is asked for again, because something happened.
     refresh_at: Option<Instant>,
     /// Whether notices were lost, so that the head is not known.
@@ -133,6 +133,10 @@ impl Stream {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if !self.ready.is_empty() {
+                // At the next heartbeat at the latest nobody listens with a key that was revoked.
+                if !self.app.gate.still_admits(&self.caller) {
+                    return None;
+                }
                 return Some(self.ready.drain(..).collect::<Vec<_>>().concat().into());
             }
             if self.ended {
@@ -197,7 +201,7 @@ impl Stream {
         self.watch.heard(status.revision);
         self.lost = false;
         self.refresh_at = None;
-        self.known = fields.iter().map(|(name, value)| (name.clone(), fingerprint(value))).collect();
+        self.known = fields.iter().map(|(name, value)| (fingerprint(name), fingerprint(&value.to_string()))).collect();
         let body = Value::Object(fields).to_string();
         self.ready.extend(frame::event("snapshot", status.revision, body.as_bytes()));
         if status.is_finished() {
@@ -219,11 +223,11 @@ impl Stream {
         };
         self.place.hear(status.revision);
         fields.retain(|name, value| {
-            let now = fingerprint(value);
-            match self.known.iter_mut().find(|(known, _)| known == name) {
+            let (name, now) = (fingerprint(name), fingerprint(&value.to_string()));
+            match self.known.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, before)) => std::mem::replace(before, now) != now,
                 None => {
-                    self.known.push((name.clone(), now));
+                    self.known.push((name, now));
                     true
                 }
             }
@@ -314,8 +318,8 @@ async fn at(time: Option<Instant>) {
 }
 
 /// What a client knows of a field, without keeping the field: a stream has to be small.
-fn fingerprint(value: &Value) -> u64 {
+fn fingerprint(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    value.to_string().hash(&mut hasher);
+    text.hash(&mut hasher);
     hasher.finish()
 }

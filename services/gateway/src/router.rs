@@ -10,7 +10,7 @@ use runtime::artifacts::ObjectStore;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Doors, guard, guard_upload};
+use crate::access::{Doors, Gate, guard, guard_upload};
 use crate::config::Settings;
 use crate::error::Error;
 use crate::health::Meters;
@@ -25,6 +25,8 @@ pub struct App {
     pub settings: Settings,
     /// The names that we answer to.
     pub doors: Doors,
+    /// How people are told apart.
+    pub gate: Gate,
     /// The way to NATS.
     pub nats: Nats,
     /// What happens, fanned out.

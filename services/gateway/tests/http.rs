@@ -4,6 +4,10 @@
 mod coordinator;
 #[path = "http/gateway.rs"]
 mod gateway_under_test;
+#[path = "http/keys.rs"]
+mod keys;
+#[path = "http/load.rs"]
+mod load;
 #[path = "http/server.rs"]
 mod server;
 #[path = "http/streams.rs"]

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream;
+use async_nats::jetstream::consumer::PullConsumer;
 use chrono::{DateTime, Utc};
+use messages::service::Service;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +34,8 @@ pub struct Bus {
     client: async_nats::Client,
     jetstream: jetstream::Context,
     limits: streams::Limits,
+    /// Whether this process makes streams.
+    keeps_streams: bool,
     /// Without NATS no part of a process can do its work.
     _needed: Arc<Need>,
 }
@@ -49,7 +53,15 @@ impl Bus {
             State::Connected => Ok(()),
             State::Pending | State::Disconnected => Err("there is no connection".to_owned()),
         });
-        Ok(Self { client, jetstream, limits: streams::Limits::new(settings), _needed: Arc::new(needed) })
+        let (limits, keeps_streams) = (streams::Limits::new(settings), true);
+        Ok(Self { client, jetstream, limits, keeps_streams, _needed: Arc::new(needed) })
+    }
+
+    /// The same connection for a process that is not a coordinator: it looks for streams and never makes any, as its user
+    /// in a cluster may not (config/nats/users.conf). Coordinators mend them every few seconds.
+    #[must_use]
+    pub fn leaving_streams_to_coordinators(self) -> Self {
+        Self { keeps_streams: false, ..self }
     }
 
     /// Creates the four streams and the consumers of the work queue, or brings existing ones up to date. Doing it again,
@@ -58,8 +70,11 @@ impl Bus {
         streams::ensure(&self.jetstream, &self.limits, streams::Drift::BringBack).await
     }
 
-    /// Creates what is missing and leaves alone what is there.
+    /// Creates what is missing and leaves alone what is there, where this is our business.
     pub async fn restore_streams(&self) -> Result<(), BusError> {
+        if !self.keeps_streams {
+            return Ok(());
+        }
         streams::ensure(&self.jetstream, &self.limits, streams::Drift::Leave).await
     }
 
@@ -77,6 +92,25 @@ impl Bus {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// The same for a worker of `service`, which only looks where it does not keep them: without a coordinator there is
+    /// nothing to do, so it waits for as long as it takes, or until `shutdown` fires.
+    pub async fn await_queue(&self, service: Service, shutdown: &CancellationToken) -> Result<(), BusError> {
+        if self.keeps_streams {
+            return self.ensure_streams_patiently(shutdown).await;
+        }
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        loop {
+            let found: Result<PullConsumer, _> =
+                self.jetstream.get_consumer_from_stream(service.name(), messages::subject::JOBS).await;
+            let Err(error) = found else { return Ok(()) };
+            tracing::info!(error = %error, "waiting for a coordinator to make the queue");
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next_wait()) => {}
+                () = shutdown.cancelled() => return Ok(()),
             }
         }
     }

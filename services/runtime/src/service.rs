@@ -64,6 +64,21 @@ pub fn shutdown_on_signals() -> std::io::Result<CancellationToken> {
     Ok(shutdown)
 }
 
+/// Lets this process open as many files as it may at all: every client is one, and systems begin with few. Where that cannot
+/// be had, there are as many as there were.
+pub fn open_many_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(now, most)| {
+        // Some systems name a limit that they then do not give.
+        let wanted = most.min(1 << 20);
+        if now < wanted { setrlimit(Resource::RLIMIT_NOFILE, wanted, most) } else { Ok(()) }
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Runs `main` on a runtime of its own until it ends, by itself or because a signal asked for it, and says on standard
 /// error in one sentence why it failed.
 pub fn run<F, E>(main: impl FnOnce(CancellationToken) -> F) -> ExitCode

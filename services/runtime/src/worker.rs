@@ -45,7 +45,7 @@ pub async fn run(
     service: Service,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
-    bus.ensure_streams_patiently(&shutdown).await?;
+    bus.await_queue(service, &shutdown).await?;
     let parts = Parts {
         service,
         settings,

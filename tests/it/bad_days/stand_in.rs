@@ -53,6 +53,11 @@ impl StandIn {
         std::fs::remove_file(self.file("broken")).expect("it was broken");
     }
 
+    /// Every run from now on kills the worker that started it.
+    pub fn poison(&self) {
+        std::fs::write(self.file("poison"), "").expect("written");
+    }
+
     /// The program is not there any more.
     pub fn take_away(&self) {
         std::fs::remove_file(self.program()).expect("it was there");
@@ -65,6 +70,7 @@ impl StandIn {
             "#!/bin/sh\n\
              [ \"$1\" = -version ] && exec ffmpeg -version\n\
              while [ -e '{folder}/hold' ]; do : > '{folder}/waits'; sleep 0.1; done\n\
+             [ -e '{folder}/poison' ] && kill -9 $PPID\n\
              if [ -e '{folder}/broken' ]; then echo 'the stand-in is out of order' >&2; exit 1; fi\n\
              exec ffmpeg \"$@\"\n"
         );

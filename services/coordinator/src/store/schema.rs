@@ -114,3 +114,44 @@ fn is_no_such_table(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::migrate::{Migration, MigrationType};
+    use sqlx::{Connection as _, SqlSafeStr as _, SqliteConnection};
+
+    use super::*;
+
+    fn program(steps: &[(i64, &'static str)]) -> Migrator {
+        let step = |(version, sql): &(i64, &'static str)| {
+            Migration::new(*version, "a step".into(), MigrationType::Simple, sql.into_sql_str(), false)
+        };
+        Migrator::with_migrations(steps.iter().map(step).collect())
+    }
+
+    const FIRST: (i64, &str) = (1, "create table film (id text)");
+    const SECOND: (i64, &str) = (2, "create table reel (id text)");
+
+    #[tokio::test]
+    async fn a_program_works_with_its_own_version_and_names_both_where_they_differ() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.expect("it opens");
+        let (older, newer) = (program(&[FIRST]), program(&[FIRST, SECOND]));
+        let empty = check(&mut connection, &older).await.expect_err("it is empty");
+        assert!(empty.contains("no tables yet") && empty.contains("version 1"), "{empty}");
+
+        let first = migrate(&mut connection, &older, "films").await.expect("it is migrated");
+        assert_eq!(first.to_string(), "films was empty and is at version 1 now");
+        assert_eq!(check(&mut connection, &older).await, Ok(()));
+        let behind = check(&mut connection, &newer).await.expect_err("it lacks a step");
+        assert_eq!(behind, "its tables are at version 1, and this program needs version 2: run `dailies migrate`");
+
+        let second = migrate(&mut connection, &newer, "films").await.expect("it is migrated");
+        assert_eq!(second.to_string(), "films was at version 1 and is at version 2 now");
+        for ahead in [check(&mut connection, &older).await, migrate(&mut connection, &older, "films").await.map(drop)] {
+            let ahead = ahead.expect_err("it is newer");
+            assert!(ahead.contains("at version 2") && ahead.contains("knows only version 1"), "{ahead}");
+        }
+        let other = check(&mut connection, &program(&[FIRST, (2, "create table frame (id text)")])).await;
+        assert!(other.expect_err("it is another's").contains("another program made it"));
+    }
+}

@@ -36,6 +36,8 @@ pub async fn until<T>(what: &str, mut state: impl AsyncFnMut() -> Option<T>) -> 
 /// A NATS server, a database file, and whatever coordinators run on them.
 pub struct Stage {
     pub bus: Bus,
+    /// How coordinators are told where the journal is.
+    pub journal: String,
     folder: tempfile::TempDir,
     url: String,
     _server: Child,
@@ -76,7 +78,8 @@ impl Stage {
         let settings = NatsSettings { storage_mib: 256, ..NatsSettings::for_url(&url) };
         let bus = Bus::connect(&settings).await.expect("the server is there");
         bus.ensure_streams().await.expect("it takes our streams");
-        Self { bus, folder, url, _server: server, next: 1, published: Vec::new() }
+        let journal = format!("sqlite:{}", folder.path().join("journal.db").display());
+        Self { bus, journal, folder, url, _server: server, next: 1, published: Vec::new() }
     }
 
     /// A coordinator on this server and its database.
@@ -84,7 +87,7 @@ impl Stage {
         let log = self.folder.path().join(format!("{}.log", Uuid::new_v4()));
         let stderr = std::fs::File::create(&log).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_coordinator"));
-        command.args(["--nats", &self.url, "--database", &format!("sqlite:{}", self.database().display())]);
+        command.args(["--nats", &self.url, "--database", &self.journal]);
         // Nothing is deleted here, so that no object store needs to be there.
         command.env("DAILIES_OBJECTS__ENDPOINT", "http://127.0.0.1:9");
         command.env("DAILIES_OBJECTS__ACCESS_KEY_ID", "nobody").env("DAILIES_OBJECTS__SECRET_ACCESS_KEY", "nothing");
@@ -270,10 +273,15 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).expect("it runs");
+        kill(Pid::from_raw(id), signal).expect("it can be signalled");
+    }
+
     /// Asks it to stop and waits until it has, without a complaint.
     pub async fn stop(mut self) {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).expect("it runs");
-        kill(Pid::from_raw(id), Signal::SIGTERM).expect("it can be asked");
+        self.signal(Signal::SIGTERM);
         let ended = tokio::time::timeout(SOON, self.child.wait()).await.expect("it stops in time");
         assert!(ended.expect("it ended").success(), "{}", self.log());
         self.never_complained();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use messages::artifact::{ArtifactKey, Digest};
 use messages::checkpoint::Decision;
 use messages::id::{BranchName, JobId, VideoId};
@@ -409,7 +409,8 @@ Examples:
   dailies open ID beat_2 --branch night
   mpv \"$(dailies open ID final)\"
 
-From the cluster in --data the artifact is fetched into films/ID in that folder; with --gateway it stays a link.")]
+From the cluster in --data the artifact is fetched into films/ID in that folder; with --gateway it
+stays a link, unless there is a key to fetch it with (--key-file).")]
 pub struct Open {
     /// The video.
     #[command(flatten)]
@@ -419,6 +420,38 @@ pub struct Open {
     /// The checkpoint.
     #[command(flatten)]
     pub which: Which,
+}
+
+/// `dailies dead`
+#[derive(Debug, Subcommand)]
+pub enum Dead {
+    /// List the letters, oldest first.
+    List(DeadLetters),
+    /// Show one whole, with what could not be handled.
+    Show(OfLetter),
+    /// Have its work done after all, where that makes sense: nothing runs or is billed twice.
+    Retry(OfLetter),
+}
+
+/// `dailies dead list`
+#[derive(Debug, Args)]
+pub struct DeadLetters {
+    /// At most so many of the newest.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Print each as a line of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which dead letter.
+#[derive(Debug, Args)]
+pub struct OfLetter {
+    /// Its number, as `dead list` says it.
+    pub seq: u64,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn phase(text: &str) -> Result<Phase, String> {

@@ -73,9 +73,18 @@ pub fn peak_mb(pid: u32) -> Option<f64> {
 }
 
 fn peak_in(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(bytes_in(status, "VmHWM:")? / 1e6)
+}
+
+/// The memory that a process holds now, in bytes.
+pub fn resident(pid: u32) -> Option<f64> {
+    bytes_in(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmRSS:")
+}
+
+fn bytes_in(status: &str, field: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024.0 / 1e6)
+    Some(kibibytes * 1024.0)
 }
 
 /// Counts processor time of this process, of the tools that it ran, and of one more process.

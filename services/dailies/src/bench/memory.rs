@@ -5,17 +5,14 @@
 //! that does not tell peaks, there is no figure but a reason.
 
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use messages::id::UserId;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use runtime::bus::{Bus, NatsSettings};
 use runtime::config::Settings;
 use serde::Serialize;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::machine::peak_mb;
@@ -26,11 +23,10 @@ use crate::client::Client;
 use crate::data_folder::DataFolder;
 use crate::embedded::answers;
 use crate::nats_server::{NatsServer, NatsServerSettings};
+use crate::processes::{self, ProcessError, Processes, SERVICES};
 
 /// How long a process may take until it does its part, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Those that make the film, in the order in which they stop: first who works, last whom all rest on.
-const SERVICES: [&str; 6] = ["planner", "storyboard", "chunk", "refine", "gateway", "coordinator"];
 /// The S3 endpoint, which is this program.
 const STORE: &str = "store";
 
@@ -55,15 +51,8 @@ pub async fn peaks(
     if !cfg!(target_os = "linux") {
         return Ok(Err("only Linux tells the peak memory of a process".to_owned()));
     }
-    let here = std::env::current_exe()?;
-    let program = |name: &str| here.with_file_name(name);
-    let missing: Vec<_> = SERVICES.into_iter().filter(|name| !program(name).is_file()).collect();
-    if !missing.is_empty() {
-        let release = if cfg!(debug_assertions) { "" } else { " --release" };
-        return Ok(Err(format!(
-            "{} not built beside this program: cargo build --workspace --bins{release}",
-            missing.join(", ")
-        )));
+    if let Err(not_built) = processes::check_built() {
+        return Ok(Err(not_built.to_string()));
     }
 
     let scratch = tempfile::Builder::new().prefix("bench-").tempdir_in(folder.path())?;
@@ -74,6 +63,7 @@ pub async fn peaks(
         port: None,
         storage_mib: nats.storage_mib,
         sync_always: false,
+        member: None,
     };
     let server = NatsServer::start(&server).await?;
     let url = server.url();
@@ -90,9 +80,10 @@ pub async fn peaks(
     if let Some(config) = &reach.config {
         environment.push(("DAILIES_CONFIG".to_owned(), config.canonicalize()?.display().to_string()));
     }
-    let mut processes = Processes { folder: scratch.path().to_path_buf(), running: Vec::new() };
-    let measured = processes.film(order, &here, environment, &url).await;
-    processes.stop().await;
+    let mut cluster =
+        Cluster { folder: scratch.path().to_path_buf(), processes: Processes::new(scratch.path().to_path_buf()) };
+    let measured = cluster.film(order, environment, &url).await;
+    cluster.stop().await;
     stop.cancel();
     if let Err(error) = keeping.await {
         tracing::warn!(%error, "nats-server was not stopped");
@@ -101,25 +92,25 @@ pub async fn peaks(
 }
 
 /// The services of one cluster.
-struct Processes {
+struct Cluster {
     folder: PathBuf,
-    running: Vec<(&'static str, Child)>,
+    processes: Processes,
 }
 
-impl Processes {
+impl Cluster {
     async fn film(
         &mut self,
         order: &Order,
-        here: &Path,
         mut environment: Vec<(String, String)>,
         nats: &str,
     ) -> Result<Vec<Peak>, BenchError> {
-        let data = self.folder.join("data").display().to_string();
-        let listen = format!("{}:0", Ipv4Addr::LOCALHOST);
-        self.start(STORE, here, &["--data", &data, "store", "--listen", &listen], &environment)?;
+        let mut store = Command::new(std::env::current_exe()?);
+        store.arg("--data").arg(self.folder.join("data")).arg(STORE);
+        store.args(["--listen", &format!("{}:0", Ipv4Addr::LOCALHOST)]);
+        self.processes.start_program(STORE, 1, store, &environment).map_err(not_started)?;
         environment.extend(self.store_environment().await?);
-        for service in SERVICES.into_iter().rev() {
-            self.start(service, &here.with_file_name(service), &[], &environment)?;
+        for service in SERVICES {
+            self.processes.start(service, 1, &environment).map_err(not_started)?;
         }
 
         let bus = Bus::connect(&NatsSettings::for_url(nats)).await?;
@@ -129,39 +120,13 @@ impl Processes {
         };
         tokio::select! {
             film = asking => film.map(drop)?,
-            ended = ended(&mut self.running) => return Err(ended),
+            ended = ended(&mut self.processes) => return Err(ended),
         }
 
-        let ours = self.running.iter().filter_map(|(process, child)| Some((*process, child.id()?, true)));
+        let ours = self.processes.running().map(|(process, pid)| (process, pid, true));
         let server = nats_pid(&self.folder).map(|pid| ("nats-server", pid, false));
         let peak = |(process, pid, ours)| Some(Peak { process, peak_mb: peak_mb(pid)?, ours });
         Ok(ours.chain(server).filter_map(peak).collect())
-    }
-
-    /// Starts a program that ends with us and logs into the folder.
-    fn start(
-        &mut self,
-        name: &'static str,
-        program: &Path,
-        arguments: &[&str],
-        environment: &[(String, String)],
-    ) -> Result<(), BenchError> {
-        let log = std::fs::File::create(self.folder.join(format!("{name}.log")))?;
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .envs(environment.iter().map(|(key, value)| (key, value)))
-            // They would lead elsewhere, or into somebody's own settings.
-            .env_remove("NATS_CONTEXT")
-            .env_remove("NATS_CREDS")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        runtime::child::end_with_us(&mut command);
-        let child =
-            command.spawn().map_err(|error| BenchError::Process { service: name, reason: error.to_string() })?;
-        self.running.push((name, child));
-        Ok(())
     }
 
     /// How the endpoint is reached, once it has written that down.
@@ -181,35 +146,26 @@ impl Processes {
                 service: STORE,
                 reason: format!("it does not say where it is within {} s", PATIENCE.as_secs()),
             }),
-            ended = ended(&mut self.running) => Err(ended),
+            ended = ended(&mut self.processes) => Err(ended),
         }
     }
 
-    /// Asks each to stop, and waits for it before those that it rests on.
-    async fn stop(self) {
-        for (name, mut child) in self.running.into_iter().rev() {
-            if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
-                // It may have ended by itself.
-                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-            }
-            if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
-                tracing::warn!(name, "does not stop and is killed");
-                let _ = child.kill().await;
-            }
-        }
+    /// First who works, last whom all rest on.
+    async fn stop(mut self) {
+        self.processes.stop(&["gateway", "planner", "storyboard", "chunk", "refine"], PATIENCE).await;
+        self.processes.stop(&["coordinator"], PATIENCE).await;
+        self.processes.stop(&[STORE], PATIENCE).await;
     }
 }
 
+fn not_started(error: ProcessError) -> BenchError {
+    BenchError::Process { service: "a service", reason: runtime::service::sentence(&error) }
+}
+
 /// Waits until a process ends, which none should.
-async fn ended(running: &mut [(&'static str, Child)]) -> BenchError {
-    let waiting = running.iter_mut().map(|(service, child)| {
-        Box::pin(async move {
-            let status = child.wait().await;
-            let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-            BenchError::Process { service, reason: format!("it has ended: {status}") }
-        })
-    });
-    futures::future::select_all(waiting).await.0
+async fn ended(processes: &mut Processes) -> BenchError {
+    let (process, how) = processes.ended().await;
+    BenchError::Process { service: process.service, reason: format!("it has ended: {how}") }
 }
 
 /// The three `export NAME=value` lines of `store.env`, once all are there.

@@ -249,7 +249,7 @@ impl Asker {
     }
 
     /// Prints rows below their heads, every column as wide as its widest cell.
-    fn table<const N: usize>(&mut self, heads: [&str; N], rows: Vec<[String; N]>) {
+    pub(super) fn table<const N: usize>(&mut self, heads: [&str; N], rows: Vec<[String; N]>) {
         let widest = |i: usize| rows.iter().map(|row| width(&row[i])).max().unwrap_or(0).max(width(heads[i]));
         let widths: [usize; N] = std::array::from_fn(widest);
         let line = |cells: [&str; N]| {

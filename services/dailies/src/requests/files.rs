@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use super::{Asker, RequestError};
+use crate::api_key::with_key;
 use crate::arguments::{Open, Upload};
 use crate::data_folder::DataFolder;
 use crate::downloads::{DownloadError, Downloads, client};
@@ -39,7 +40,7 @@ impl Asker {
         let url = format!("{gateway}/api/video/{}/checkpoints/{checkpoint}/upload-{what}", ask.of.video);
         let silent = |source| RequestError::Gateway { url: gateway.clone(), source };
         let http = client(PATIENCE).map_err(silent)?;
-        let answer = http.post(url).multipart(form).send().await.map_err(silent)?;
+        let answer = with_key(http.post(url), self.key.as_ref()).multipart(form).send().await.map_err(silent)?;
         let accepted = answer.status().is_success();
         let status = answer.status().as_u16().to_string();
         let body: Value = answer.json().await.map_err(silent)?;
@@ -60,9 +61,10 @@ impl Asker {
             Phase::Chunks => ArtifactKey::Stitched,
             Phase::Refine => ArtifactKey::Final,
         });
-        let place = if self.is_here {
+        // A link of a gateway that asks for keys would not open.
+        let place = if self.is_here || self.key.is_some() {
             let folder = DataFolder::open(&self.data)?.join("films").join(ask.of.video.to_string());
-            let downloads = Downloads::new(&gateway, folder)
+            let downloads = Downloads::new(&gateway, folder, self.key.clone())
                 .map_err(|source| RequestError::Gateway { url: gateway.clone(), source })?;
             downloads.one(&self.client, &view, key).await?.display().to_string()
         } else {

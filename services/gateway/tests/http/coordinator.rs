@@ -95,10 +95,16 @@ impl Coordinator {
 
     /// Something happens and is recorded, but nobody hears of it yet.
     pub fn records(&self, video: VideoId, name: &str) -> u64 {
+        self.records_with(video, name, "")
+    }
+
+    /// The same with something to say, which makes an event as large as it is long.
+    pub fn records_with(&self, video: VideoId, name: &str, note: &str) -> u64 {
         let mut state = lock(&self.state);
         let events = &mut state.videos.get_mut(&video.to_string()).expect("the video exists").events;
         let seq = events.len() as u64 + 1;
-        let event = json!({ "type": name, "seq": seq, "video_id": video, "time": "2026-01-01T00:00:00.000Z" });
+        let time = "2026-01-01T00:00:00.000Z";
+        let event = json!({ "type": name, "seq": seq, "video_id": video, "time": time, "note": note });
         events.push(event.as_object().expect("an object").clone());
         seq
     }

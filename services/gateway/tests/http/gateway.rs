@@ -62,7 +62,7 @@ impl Gateway {
         let response = request.send().await.expect("an answer");
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Stream { bytes: Box::pin(response.bytes_stream()), text: String::new(), frames: VecDeque::new(), beats: 0 }
+        Stream::new(response)
     }
 }
 
@@ -106,6 +106,11 @@ pub struct Frame {
 }
 
 impl Stream {
+    /// The stream that a gateway has begun to answer with.
+    pub fn new(response: Response) -> Self {
+        Self { bytes: Box::pin(response.bytes_stream()), text: String::new(), frames: VecDeque::new(), beats: 0 }
+    }
+
     /// The next event; none at the end.
     pub async fn next(&mut self) -> Option<Frame> {
         loop {

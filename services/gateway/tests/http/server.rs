@@ -25,9 +25,14 @@ impl NatsServer {
         Self { port, folder, child }
     }
 
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
     /// A connection with the streams in place.
     pub async fn bus(&self) -> Bus {
-        let settings = NatsSettings::for_url(&format!("nats://127.0.0.1:{}", self.port));
+        let settings = NatsSettings::for_url(&self.url());
         let bus = Bus::connect(&settings).await.expect("the server is there");
         bus.ensure_streams().await.expect("it takes our streams");
         bus

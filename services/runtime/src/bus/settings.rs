@@ -20,6 +20,9 @@ pub struct NatsSettings {
     /// A credentials file.
     #[serde(default)]
     pub creds: PathBuf,
+    /// What the subjects of answers begin with, where users may hear only their own; else the context's.
+    #[serde(default)]
+    pub inbox_prefix: String,
     /// How long a start waits for a server, in seconds.
     #[serde(rename = "connect_timeout_s", deserialize_with = "crate::config::seconds")]
     pub connect_timeout: Duration,
@@ -39,6 +42,7 @@ impl Default for NatsSettings {
             url: Secret::default(),
             context: String::new(),
             creds: PathBuf::new(),
+            inbox_prefix: String::new(),
             connect_timeout: Duration::from_secs(10),
             replicas: 1,
             storage_mib: 1024,
@@ -77,7 +81,7 @@ impl NatsSettings {
             token: context.token,
             ca: some_path(context.ca),
             certificate: some_path(context.cert).zip(some_path(context.key)),
-            inbox_prefix: some(context.inbox_prefix),
+            inbox_prefix: some(self.inbox_prefix.clone()).or_else(|| some(context.inbox_prefix)),
             domain: some(context.jetstream_domain),
         })
     }

@@ -46,15 +46,17 @@ pub(super) enum Drift {
     Leave,
 }
 
-/// Creates what is missing, and treats what is there as `drift` says.
+/// Creates what is missing, and treats what is there as `drift` says. One that cannot be put right keeps no other from it;
+/// the first of those is the error.
 pub(super) async fn ensure(jetstream: &jetstream::Context, limits: &Limits, drift: Drift) -> Result<(), BusError> {
+    let mut outcome = Ok(());
     for (name, wanted) in streams(limits) {
-        ensure_stream(jetstream, name, &wanted, drift).await?;
+        outcome = outcome.and(ensure_stream(jetstream, name, &wanted, drift).await);
     }
     for service in Service::ALL {
-        ensure_consumer(jetstream, service, drift).await?;
+        outcome = outcome.and(ensure_consumer(jetstream, service, drift).await);
     }
-    Ok(())
+    outcome
 }
 
 /// Our streams by name. Each shares out the disk by how much it keeps.
@@ -220,9 +222,9 @@ async fn ensure_consumer(jetstream: &jetstream::Context, service: Service, drift
     Ok(())
 }
 
-/// A consumer with everything that we decide set as we want it; a pause, for example, stays.
+/// A consumer with everything that we decide set as we want it.
 fn align_consumer(existing: pull::Config, service: Service) -> pull::Config {
-    let mut metadata = existing.metadata.clone();
+    let mut metadata = existing.metadata;
     let monitored = [
         ("io.nats.monitor.enabled", "true"),
         ("io.nats.monitor.redelivery-critical", "10"),
@@ -240,6 +242,16 @@ fn align_consumer(existing: pull::Config, service: Service) -> pull::Config {
         max_deliver: -1,
         max_ack_pending: MAX_RUNNING,
         metadata,
-        ..existing
+        // What an operator may decide, what servers fill in, and what they never change. All else is as if nobody had
+        // touched it: a back-off, a limit on pulls or a delivery of headers alone would keep workers from their jobs.
+        pause_until: existing.pause_until,
+        sample_frequency: existing.sample_frequency,
+        name: existing.name,
+        deliver_policy: existing.deliver_policy,
+        replay_policy: existing.replay_policy,
+        max_waiting: existing.max_waiting,
+        num_replicas: existing.num_replicas,
+        memory_storage: existing.memory_storage,
+        ..pull::Config::default()
     }
 }

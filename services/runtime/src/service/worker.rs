@@ -98,7 +98,7 @@ async fn start<H: Handler>(
         media: MediaTool { ffmpeg: media.ffmpeg, ffprobe: media.ffprobe },
         threads: NonZeroUsize::new(cores.get() / worker.concurrency).unwrap_or(NonZeroUsize::MIN),
     };
-    let bus = Bus::connect(&settings.section::<NatsSettings>("nats")?).await?;
+    let bus = Bus::connect(&settings.section::<NatsSettings>("nats")?).await?.leaving_streams_to_coordinators();
     let objects = open(&objects, &shutdown).await?;
     worker::run(worker, bus, objects, Arc::new(handler(tools)), service, shutdown).await?;
     Ok(())

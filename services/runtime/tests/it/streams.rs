@@ -104,6 +104,57 @@ async fn settings_that_drifted_are_brought_back_and_what_an_operator_added_stays
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_was_edited_so_that_nobody_could_work_is_as_before() {
+    let scene = Scene::set().await;
+    let stream = scene.bus.jetstream().get_stream(subject::JOBS).await.expect("there is a queue");
+    let before = stream.consumer_info("chunk").await.expect("there is a consumer").config;
+    let another_subject = || vec![subject::service_jobs(Service::Chunk), "job.elsewhere.>".to_owned()];
+    let edited = |edit: fn(&mut pull::Config)| {
+        let mut config = pull::Config {
+            durable_name: Some("chunk".into()),
+            filter_subject: subject::service_jobs(Service::Chunk),
+            ..pull::Config::default()
+        };
+        edit(&mut config);
+        config
+    };
+    let two_subjects = pull::Config { filter_subjects: another_subject(), filter_subject: String::new(), ..edited(|_| {}) };
+    for edit in [
+        edited(|config| config.headers_only = true),
+        edited(|config| config.max_expires = Duration::from_secs(1)),
+        edited(|config| config.max_deliver = 1),
+        edited(|config| config.max_ack_pending = 1),
+        edited(|config| config.inactive_threshold = Duration::from_secs(1)),
+        edited(|config| config.backoff = vec![Duration::from_secs(1)]),
+        two_subjects,
+    ] {
+        stream.create_consumer(edit.clone()).await.expect("an operator may do that");
+        scene.bus.ensure_streams().await.expect("brought back");
+        let after = stream.consumer_info("chunk").await.expect("there is a consumer").config;
+        assert_eq!(after, before, "after {edit:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_brought_back_is_named_and_keeps_nothing_else_from_it() {
+    let scene = Scene::set().await;
+    let jetstream = scene.bus.jetstream();
+    let mut events = config(&scene.bus, subject::VIDEO_EVENTS).await;
+    // Servers let nobody take this back.
+    events.deny_purge = true;
+    jetstream.update_stream(&events).await.expect("updated");
+    let stream = jetstream.get_stream(subject::JOBS).await.expect("there is a queue");
+    stream.delete_consumer("refine").await.expect("deleted");
+
+    let refusal = scene.bus.ensure_streams().await.expect_err("it cannot be brought back").to_string();
+
+    assert!(refusal.contains(subject::VIDEO_EVENTS) && refusal.contains("move its messages and delete it"), "{refusal}");
+    stream.consumer_info("refine").await.expect("it is there again");
+    jetstream.delete_stream(subject::VIDEO_EVENTS).await.expect("as the refusal said");
+    scene.bus.ensure_streams().await.expect("all is well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_paused_service_stays_paused() {
     let scene = Scene::set().await;
     let stream = scene.bus.jetstream().get_stream(subject::JOBS).await.expect("there is a queue");
