@@ -14,7 +14,7 @@
 //! | `retention` | what was abandoned is listed, then collected with its objects |
 //! | `nats_cli`, `nats_py` | other people's clients |
 //! | `identity` | who may what: keys, roles of the NATS configuration, signed links; and those who try what is not theirs |
-//! | `replicas` | an event stream that goes on at another gateway |
+//! | `gateways` | an event stream that goes on at another gateway |
 //! | `processes` | every service as a process of its own |
 //! | `bad_days` | kills, restarts, missing tools |
 //! | `tidy` | what must not be in the code |
@@ -29,6 +29,7 @@ mod checkpoints;
 mod commands;
 mod edits;
 mod film;
+mod gateways;
 mod harness;
 mod identity;
 mod lifecycle;
@@ -37,7 +38,6 @@ mod money;
 mod nats_cli;
 mod nats_py;
 mod processes;
-mod replicas;
 mod retention;
 mod terminal;
 mod tidy;
