@@ -353,6 +353,14 @@ async fn append_one(connection: &mut SqliteConnection, append: &Append) -> Resul
                 .execute(&mut *connection)
                 .await?;
         }
+    } else if let Some(seq) = append.based_on {
+        let now: Option<i64> = sqlx::query_scalar("select seq from video where id = $1")
+            .bind(&video)
+            .fetch_optional(&mut *connection)
+            .await?;
+        if now.unwrap_or(0) != seq as i64 {
+            return Ok(Appended::Lost);
+        }
     }
     purge::keep_records(connection, append, partition).await?;
     for job in &append.ended {
