@@ -148,7 +148,11 @@ fn read_pid(file: &Path) -> Option<i32> {
 
 /// Processes that a process started, with their names.
 fn children_of(parent: i32) -> Vec<(i32, String)> {
-    processes().into_iter().filter(|(_, its_parent, _)| *its_parent == parent).map(|(pid, _, name)| (pid, name)).collect()
+    processes()
+        .into_iter()
+        .filter(|(_, its_parent, _)| *its_parent == parent)
+        .map(|(pid, _, name)| (pid, name))
+        .collect()
 }
 
 /// The same with what those started.
