@@ -18,6 +18,10 @@ use crate::dispatcher::Quotas;
 pub struct Settings {
     /// Where the journal is.
     pub database: DatabaseUrl,
+    /// Whether no other coordinator can be alive on it: then nobody waits for the leases of dead ones. No setting, but
+    /// something that whoever holds a lock knows.
+    #[serde(skip)]
+    pub alone: bool,
     /// A file with `[[models]]` instead of the shipped one; empty means the shipped one.
     #[serde(default)]
     pub models: PathBuf,

@@ -82,6 +82,9 @@ pub async fn run(
 ) -> Result<(), Error> {
     let setup = Setup { catalogue: Arc::new(settings.catalogue()?), providers: vec!["local".to_owned()] };
     let store = store::open(&settings.database).await?;
+    if settings.alone {
+        store.release_all().await?;
+    }
     bus.ensure_streams_patiently(&shutdown).await?;
 
     let nats = Arc::new(NatsWire::new(bus.clone()));

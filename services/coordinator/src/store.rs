@@ -276,6 +276,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Gives every partition of `owner` back.
     async fn release(&self, owner: &str) -> Result<(), StoreError>;
 
+    /// Gives every partition back, whoever has it: for a start that knows that all other owners are dead.
+    async fn release_all(&self) -> Result<(), StoreError>;
+
     /// A page of a user's videos, newest first, and where the next page starts.
     async fn videos(&self, user: &UserId, list: &ListVideos)
     -> Result<(Vec<VideoSummary>, Option<String>), StoreError>;

@@ -58,6 +58,7 @@ macro_rules! conforms {
                 replicas_come_to_share_evenly,
                 a_silent_replica_is_replaced_when_its_leases_ran_out,
                 what_is_released_is_free_at_once,
+                what_dead_owners_left_is_free_at_once_for_whoever_is_alone,
                 videos_are_listed_newest_first_page_by_page,
                 a_moved_video_is_listed_as_it_is_now,
                 a_deleted_video_is_in_no_list_and_keeps_its_journal,

@@ -277,6 +277,8 @@ pub enum Bench {
     Media(BenchMedia),
     /// Fork a checkpoint that knows two hundred artifacts, and see that nothing is copied.
     Fork(BenchFork),
+    /// Make the chunks of one film with one, two and four chunk replicas.
+    Chunks(BenchChunks),
     /// Connect many clients to a gateway's event stream, and see what each costs and how long an event takes to reach all.
     Sse(BenchSse),
     /// Make many videos with workers that return at once: throughput, latency, memory at rest, and the way back after a crash.
@@ -284,6 +286,17 @@ pub enum Bench {
     /// A cluster whose workers return at once, which the benchmark starts and kills.
     #[command(hide = true)]
     Serve(BenchServe),
+}
+
+/// `dailies bench chunks`
+#[derive(Debug, Args)]
+pub struct BenchChunks {
+    /// Have the built-in renderer make the clips, instead of a provider that takes 2 s for each.
+    #[arg(long)]
+    pub local: bool,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `dailies bench orchestration`

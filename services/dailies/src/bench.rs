@@ -7,6 +7,7 @@
 //!
 //! It reports and does not judge: a target that is missed is printed as missed, and the exit code stays zero.
 
+pub mod chunks;
 pub mod direct;
 pub mod film;
 pub mod fork;

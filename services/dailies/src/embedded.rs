@@ -66,6 +66,7 @@ pub struct Parts {
 pub struct Embedded {
     address: Address,
     bus: Bus,
+    objects: Arc<dyn ObjectStore>,
     /// The workers and the gateway.
     services: Part,
     /// Whom they report to.
@@ -212,13 +213,15 @@ impl Embedded {
         let mut coordinator = Part::default();
         let mut own: coordinator::config::Settings = settings.section("coordinator")?;
         own.database = parts.database.unwrap_or_else(|| DatabaseUrl::Sqlite(folder.join("dailies.sqlite")));
+        // We hold the folder's lock; whose database is elsewhere has its word that it is ours.
+        own.alone = true;
         let objects: Arc<dyn ObjectStore> = Arc::new(objects);
         let running = coordinator::run(own, bus.clone(), Arc::clone(&objects), coordinator.shutdown.clone());
         coordinator.spawn("the coordinator", running);
-        let services = start_services(settings, parts.handlers, parts.slots, gateway, &bus, objects)?;
+        let services = start_services(settings, parts.handlers, parts.slots, gateway, &bus, Arc::clone(&objects))?;
 
         let address = Address { url, nats, pid: std::process::id() };
-        let mut cluster = Self { address, bus: bus.clone(), services, coordinator, ground, lock };
+        let mut cluster = Self { address, bus: bus.clone(), objects, services, coordinator, ground, lock };
         tokio::select! {
             ready = answers(&bus) => ready?,
             error = cluster.ended() => return Err(error),
@@ -230,6 +233,11 @@ impl Embedded {
     /// How it is reached.
     pub const fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Where its objects are.
+    pub fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.objects)
     }
 
     /// The connection.

@@ -91,6 +91,11 @@ async fn run(arguments: Arguments, shutdown: CancellationToken) -> Result<bool, 
             log_to_file(&folder, &settings)?;
             bench::fork::run(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))
         }
+        Command::Bench(Bench::Chunks(arguments)) => {
+            let folder = open(&reach.data)?;
+            log_to_file(&folder, &settings)?;
+            bench::chunks::run(&arguments, &folder, &settings, &shutdown).await.map_err(|error| sentence(&error))
+        }
         Command::Bench(Bench::Orchestration(arguments)) => {
             let folder = open(&reach.data)?;
             log_to_file(&folder, &settings)?;

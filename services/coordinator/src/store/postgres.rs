@@ -141,6 +141,10 @@ impl Store for PostgresStore {
         leases::release(&self.writers, owner).await
     }
 
+    async fn release_all(&self) -> Result<(), StoreError> {
+        leases::release_all(&self.writers).await
+    }
+
     async fn videos(
         &self,
         user: &UserId,

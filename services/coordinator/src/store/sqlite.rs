@@ -246,6 +246,17 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn release_all(&self) -> Result<(), StoreError> {
+        self.transaction("release partitions", |connection| {
+            Box::pin(async move {
+                sqlx::query("update partition_lease set owner = null, until = 0").execute(&mut *connection).await?;
+                sqlx::query("delete from replica").execute(&mut *connection).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     async fn videos(
         &self,
         user: &UserId,

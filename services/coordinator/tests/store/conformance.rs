@@ -345,6 +345,12 @@ pub async fn what_is_released_is_free_at_once(store: &dyn Store) {
     assert_eq!(lease(store, "b", 1).await.len(), usize::from(PARTITIONS));
 }
 
+pub async fn what_dead_owners_left_is_free_at_once_for_whoever_is_alone(store: &dyn Store) {
+    lease(store, "killed", 0).await;
+    store.release_all().await.expect("it is released");
+    assert_eq!(lease(store, "next", 1).await.len(), usize::from(PARTITIONS), "all of it, and nobody to share with");
+}
+
 /// Five videos of one user, two of them as old as each other, and one of another user.
 async fn fill_lists(store: &dyn Store) {
     let other: UserId = "bob".parse().expect("valid");

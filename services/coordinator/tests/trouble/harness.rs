@@ -369,6 +369,10 @@ impl Store for TestStore {
         self.inner.release(owner).await
     }
 
+    async fn release_all(&self) -> Result<(), StoreError> {
+        self.inner.release_all().await
+    }
+
     async fn videos(
         &self,
         user: &UserId,

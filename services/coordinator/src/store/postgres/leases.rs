@@ -117,3 +117,19 @@ pub(super) async fn release(connections: &Connections, owner: &str) -> Result<()
         })
         .await
 }
+
+pub(super) async fn release_all(connections: &Connections) -> Result<(), StoreError> {
+    connections
+        .transaction("release partitions", |connection| {
+            Box::pin(async move {
+                sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *connection).await?;
+                sqlx::query("select from partition_lease order by partition for update")
+                    .execute(&mut *connection)
+                    .await?;
+                sqlx::query("update partition_lease set owner = null, until = 0").execute(&mut *connection).await?;
+                sqlx::query("delete from replica").execute(&mut *connection).await?;
+                Ok(())
+            })
+        })
+        .await
+}
