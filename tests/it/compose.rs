@@ -75,7 +75,14 @@ fn the_nats_nodes_of_the_compose_file_take_their_flags_and_differ_in_name_alone(
         count += 1;
         let flags = words(&service["command"]);
         let mut checked = Command::new(nats_server());
-        let checked = checked.args(&flags).arg("-c").arg(file.path()).arg("-t").stdin(Stdio::null()).output().expect("nats-server runs");
+        let checked = checked
+            .args(&flags)
+            .arg("-c")
+            .arg(file.path())
+            .arg("-t")
+            .stdin(Stdio::null())
+            .output()
+            .expect("nats-server runs");
         assert!(checked.status.success(), "{name}: {}", String::from_utf8_lossy(&checked.stderr));
         assert!(flags.contains(&format!("--server_name={name}")), "{flags:?}");
         assert!(flags.iter().any(|flag| flag.contains(&format!("//{name}:6222"))), "{name} is on no route");
@@ -86,7 +93,8 @@ fn the_nats_nodes_of_the_compose_file_take_their_flags_and_differ_in_name_alone(
 
 #[test]
 fn the_image_is_built_from_what_is_there_with_the_compiler_of_the_workspace() {
-    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let read =
+        |file: &str| std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
     let (image, ignored, toolchain) = (read("Dockerfile"), read(".dockerignore"), read("rust-toolchain.toml"));
     let toolchain: toml::Table = toml::from_str(&toolchain).expect("TOML");
     let compiler = toolchain["toolchain"]["channel"].as_str().expect("a version");

@@ -480,8 +480,7 @@ impl Lines {
             return Vec::new();
         }
         let queued = |entry: &Entry| matches!(entry.place, Place::Sent { begun: false, .. });
-        let in_the_way =
-            |entry: &Entry| slow.contains(&entry.job.service) && !entry.job.interactive && queued(entry);
+        let in_the_way = |entry: &Entry| slow.contains(&entry.job.service) && !entry.job.interactive && queued(entry);
         self.jobs.iter().filter(|(_, e)| in_the_way(e)).map(|(id, e)| (*id, subject_of(&e.job))).collect()
     }
 

@@ -196,10 +196,9 @@ impl Deployment {
         let objects = self.start_objects(folder, settings).await?;
         let postgres_folder = postgres_folder(folder)?;
         let postgres = tokio::task::spawn_blocking(move || PostgresServer::start(&postgres_folder, &[]));
-        let postgres = postgres.await.map_err(|error| DeploymentError::Ended {
-            part: "PostgreSQL".to_owned(),
-            reason: error.to_string(),
-        })??;
+        let postgres = postgres
+            .await
+            .map_err(|error| DeploymentError::Ended { part: "PostgreSQL".to_owned(), reason: error.to_string() })??;
         let database = postgres.url("postgres");
         self.postgres = Some(postgres);
         migrate(&database).await?;
@@ -216,7 +215,8 @@ impl Deployment {
         ];
         environment.extend(objects);
         if let Some(config) = &reach.config {
-            let path = config.canonicalize().map_err(|source| DeploymentError::File { path: config.clone(), source })?;
+            let path =
+                config.canonicalize().map_err(|source| DeploymentError::File { path: config.clone(), source })?;
             environment.push(("DAILIES_CONFIG".to_owned(), path.display().to_string()));
         }
 
@@ -230,7 +230,12 @@ impl Deployment {
     }
 
     /// Three nodes, on ports in a row or on free ones; gives their URLs.
-    async fn start_nats(&mut self, folder: &DataFolder, port: u16, storage_mib: u32) -> Result<String, DeploymentError> {
+    async fn start_nats(
+        &mut self,
+        folder: &DataFolder,
+        port: u16,
+        storage_mib: u32,
+    ) -> Result<String, DeploymentError> {
         let mut routes = Vec::new();
         for _ in 0..NODES {
             routes.push(free_port().await?);

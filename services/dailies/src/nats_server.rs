@@ -234,13 +234,7 @@ impl Files {
     }
 
     /// The server's settings.
-    fn write(
-        &self,
-        name: &str,
-        port: u16,
-        limits: Limits,
-        member: Option<&Member>,
-    ) -> Result<(), NatsServerError> {
+    fn write(&self, name: &str, port: u16, limits: Limits, member: Option<&Member>) -> Result<(), NatsServerError> {
         let quoted = |path: &Path| {
             let text = path.display().to_string();
             format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))

@@ -143,7 +143,9 @@ impl Processes {
 
 /// Settings of places. What else the caller has set (how many jobs at a time, which ffmpeg) holds for all.
 fn leads_elsewhere(variable: &str) -> bool {
-    ["NATS_", "DAILIES_NATS__", "DAILIES_OBJECTS__", "DAILIES_GATEWAY__"].iter().any(|start| variable.starts_with(start))
+    ["NATS_", "DAILIES_NATS__", "DAILIES_OBJECTS__", "DAILIES_GATEWAY__"]
+        .iter()
+        .any(|start| variable.starts_with(start))
 }
 
 /// Whether all services were built.

@@ -47,7 +47,6 @@ impl Nats {
         self.client().connection_state() == State::Connected
     }
 
-
     /// Stores a command. Without a receipt it may be stored all the same.
     pub async fn publish(
         &self,

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use super::living;
-use super::services::Cluster;
+use super::services::{Cluster, free_port};
 use super::stand_in::StandIn;
 use crate::harness::{SOON, text, until};
 

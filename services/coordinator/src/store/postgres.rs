@@ -21,8 +21,8 @@ use messages::subject::Partition;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
-use super::rounds::rounds;
 use super::reads::{Reader, Reads, Value};
+use super::rounds::rounds;
 use super::{
     Append, Appended, Loaded, Migrated, Moved, PlannedJob, Position, Published, Purgeable, Store, StoreError,
     Unpublished, schema,

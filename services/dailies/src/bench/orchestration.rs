@@ -76,14 +76,19 @@ async fn measure(
             let scratch = scratch(folder)?;
             report.commits.push((name, commits(scratch.path(), &setting).await?));
             if report.nats.is_none() {
-                let served = Served::start(arguments, scratch.path(), &Setting { postgres: None, ..setting.clone() }).await?;
+                let served =
+                    Served::start(arguments, scratch.path(), &Setting { postgres: None, ..setting.clone() }).await?;
                 report.nats = Some(raw::nats(&served.bus().await?).await?);
                 served.stop().await?;
             }
         }
         if wanted("throughput") {
             for (shape, nats_sync_always) in [(Shape::Plain, false), (Shape::SixBeats, false), (Shape::Plain, true)] {
-                screen.live(&[format!("{name}: {} videos of {} jobs …", arguments.videos, shape.jobs().iter().sum::<u32>())]);
+                screen.live(&[format!(
+                    "{name}: {} videos of {} jobs …",
+                    arguments.videos,
+                    shape.jobs().iter().sum::<u32>()
+                )]);
                 let setting = Setting { nats_sync_always, shape, ..setting.clone() };
                 report.rows.push(throughput(arguments, folder, name, &setting).await?);
             }

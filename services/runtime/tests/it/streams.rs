@@ -118,7 +118,8 @@ async fn a_consumer_that_was_edited_so_that_nobody_could_work_is_as_before() {
         edit(&mut config);
         config
     };
-    let two_subjects = pull::Config { filter_subjects: another_subject(), filter_subject: String::new(), ..edited(|_| {}) };
+    let two_subjects =
+        pull::Config { filter_subjects: another_subject(), filter_subject: String::new(), ..edited(|_| {}) };
     for edit in [
         edited(|config| config.headers_only = true),
         edited(|config| config.max_expires = Duration::from_secs(1)),
@@ -148,7 +149,10 @@ async fn what_cannot_be_brought_back_is_named_and_keeps_nothing_else_from_it() {
 
     let refusal = scene.bus.ensure_streams().await.expect_err("it cannot be brought back").to_string();
 
-    assert!(refusal.contains(subject::VIDEO_EVENTS) && refusal.contains("move its messages and delete it"), "{refusal}");
+    assert!(
+        refusal.contains(subject::VIDEO_EVENTS) && refusal.contains("move its messages and delete it"),
+        "{refusal}"
+    );
     stream.consumer_info("refine").await.expect("it is there again");
     jetstream.delete_stream(subject::VIDEO_EVENTS).await.expect("as the refusal said");
     scene.bus.ensure_streams().await.expect("all is well");

@@ -61,7 +61,9 @@ impl Driver {
     /// Hears what waits, what is done and what goes wrong from now on.
     pub async fn new(bus: Bus, shape: Shape) -> Result<Self, BenchError> {
         let mut events = futures::stream::SelectAll::new();
-        for name in ["checkpoint_created", "checkpoint_approved", "branch_completed", "phase_failed", "command_rejected"] {
+        for name in
+            ["checkpoint_created", "checkpoint_approved", "branch_completed", "phase_failed", "command_rejected"]
+        {
             events.push(bus.client().subscribe(subject::event_filter(name)).await.map_err(connection)?);
         }
         bus.client().flush().await.map_err(connection)?;
@@ -126,7 +128,11 @@ impl Driver {
     }
 
     /// Brings videos to their first checkpoint and leaves them there.
-    pub async fn pause(&mut self, videos: u32, in_flight: u32) -> Result<HashMap<VideoId, (UserId, CheckpointId)>, BenchError> {
+    pub async fn pause(
+        &mut self,
+        videos: u32,
+        in_flight: u32,
+    ) -> Result<HashMap<VideoId, (UserId, CheckpointId)>, BenchError> {
         let (mut asked, mut waiting) = (0, HashMap::new());
         while asked < videos.min(in_flight) {
             self.create(asked).await?;
@@ -146,7 +152,12 @@ impl Driver {
     }
 
     /// Approves one checkpoint, again and again, until its approval is decided.
-    pub async fn approve_until_decided(&mut self, user: &UserId, video: VideoId, checkpoint: CheckpointId) -> Result<(), BenchError> {
+    pub async fn approve_until_decided(
+        &mut self,
+        user: &UserId,
+        video: VideoId,
+        checkpoint: CheckpointId,
+    ) -> Result<(), BenchError> {
         loop {
             let heard = Heard { user: user.clone(), video, news: News::Approved };
             self.approve(&heard, checkpoint).await?;

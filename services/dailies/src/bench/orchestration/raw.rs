@@ -57,7 +57,8 @@ pub async fn nats(bus: &Bus) -> Result<Raw, BenchError> {
 }
 
 async fn publishes(bus: &Bus) -> Result<f64, BenchError> {
-    let stream = Config { name: "BENCH_PUBLISH".to_owned(), subjects: vec!["bench.publish".to_owned()], ..Config::default() };
+    let stream =
+        Config { name: "BENCH_PUBLISH".to_owned(), subjects: vec!["bench.publish".to_owned()], ..Config::default() };
     bus.jetstream().create_stream(stream).await.map_err(failed)?;
     let (count, seconds) = publish_for(bus, "bench.publish").await?;
     bus.jetstream().delete_stream("BENCH_PUBLISH").await.map_err(failed)?;
@@ -92,7 +93,8 @@ async fn queued(bus: &Bus) -> Result<f64, BenchError> {
         ..Config::default()
     };
     let stream = bus.jetstream().create_stream(stream).await.map_err(failed)?;
-    let consumer = pull::Config { durable_name: Some("bench".to_owned()), max_ack_pending: 10_000, ..pull::Config::default() };
+    let consumer =
+        pull::Config { durable_name: Some("bench".to_owned()), max_ack_pending: 10_000, ..pull::Config::default() };
     let consumer = stream.create_consumer(consumer).await.map_err(failed)?;
     let started = Instant::now();
     let publishing = tokio::spawn({
@@ -185,7 +187,7 @@ fn in_vain() -> Result<Append, BenchError> {
         ended: Vec::new(),
         spent: Vec::new(),
         garbage: Vec::new(),
-        outcome: Some(CommandOutcome::CommandRejected { command_id, rejection, time: Utc::now() }),
+        outcome: Some(CommandOutcome::CommandRejected { command_id, rejection, time: Utc::now(), trace: None }),
     })
 }
 

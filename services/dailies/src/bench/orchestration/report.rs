@@ -127,7 +127,11 @@ impl Latency {
 
 impl Rest {
     /// As it was read.
-    pub const fn of(database: &'static str, paused: u32, (ours_mib, nats_server_mib): (Option<f64>, Option<f64>)) -> Self {
+    pub const fn of(
+        database: &'static str,
+        paused: u32,
+        (ours_mib, nats_server_mib): (Option<f64>, Option<f64>),
+    ) -> Self {
         Self { database, paused, ours_mib, nats_server_mib }
     }
 }
@@ -206,14 +210,23 @@ impl Report {
         let mut lines = Vec::new();
         for row in &self.rows {
             let sync = if row.nats_sync_always { "NATS synced always" } else { "" };
-            let cost = row.cost_ms().map_or_else(String::new, |(ours, nats)| format!("{ours:.2} + {nats:.2} ms processor each (ours + nats-server)"));
+            let cost = row.cost_ms().map_or_else(String::new, |(ours, nats)| {
+                format!("{ours:.2} + {nats:.2} ms processor each (ours + nats-server)")
+            });
             let judged = if row.shape == Shape::Plain && !row.nats_sync_always {
-                format!("target {TARGET_VIDEOS:.0}, at least {LEAST_VIDEOS:.0}: {}", met(row.per_second() >= TARGET_VIDEOS))
+                format!(
+                    "target {TARGET_VIDEOS:.0}, at least {LEAST_VIDEOS:.0}: {}",
+                    met(row.per_second() >= TARGET_VIDEOS)
+                )
             } else {
                 String::new()
             };
             let jobs = row.shape.jobs().map(|jobs| jobs.to_string()).join("+");
-            lines.push(format!("{:<11} {jobs:<9} jobs {:>7.0} videos/s  {judged:<34} {cost}  {sync}", row.database, row.per_second()));
+            lines.push(format!(
+                "{:<11} {jobs:<9} jobs {:>7.0} videos/s  {judged:<34} {cost}  {sync}",
+                row.database,
+                row.per_second()
+            ));
         }
         for latency in &self.latencies {
             let (p50, p99) = (latency.percentile(50), latency.percentile(99));
@@ -227,7 +240,8 @@ impl Report {
         for rest in &self.rests {
             let target = TARGET_REST.iter().find(|(paused, _)| *paused == rest.paused);
             let beyond = self.beyond_idle(rest).unwrap_or_default();
-            let judged = target.map_or_else(String::new, |(_, mib)| format!("target {mib:.0} MiB: {}", met(beyond < *mib)));
+            let judged =
+                target.map_or_else(String::new, |(_, mib)| format!("target {mib:.0} MiB: {}", met(beyond < *mib)));
             lines.push(format!(
                 "{:<11} {:>6} at rest    {:.1} MiB, {beyond:+.1} beyond idle  {judged}  (nats-server {:.1} MiB)",
                 rest.database,
@@ -252,7 +266,10 @@ impl Report {
             ));
         }
         for (database, commits) in &self.commits {
-            lines.push(format!("{database} alone  {:.0} appends/s, {:.0} in groups of 256", commits.single, commits.grouped));
+            lines.push(format!(
+                "{database} alone  {:.0} appends/s, {:.0} in groups of 256",
+                commits.single, commits.grouped
+            ));
         }
         lines.push(format!("settings  {}", self.settings));
         lines.push(format!("machine   {}", serde_json::to_string(&self.machine).unwrap_or_default()));

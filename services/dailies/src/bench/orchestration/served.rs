@@ -78,8 +78,7 @@ impl Served {
         std::fs::write(scratch.join("models.toml"), models(setting.shape))?;
         let slots = arguments.slots.get();
         let child = launch(scratch, port, slots, setting)?;
-        let served =
-            Self { child, folder, scratch: scratch.to_path_buf(), port, setting: setting.clone(), slots };
+        let served = Self { child, folder, scratch: scratch.to_path_buf(), port, setting: setting.clone(), slots };
         served.ready().await?;
         Ok(served)
     }
@@ -171,9 +170,14 @@ fn models(shape: Shape) -> String {
         Shape::SixBeats => "",
     };
     let model = |name: &str, kind: &str, more: &str| {
-        format!("[[models]]\nname = \"{name}\"\nkind = \"{kind}\"\nprovider = \"local\"\nprovider_model = \"none\"\nprice = \"free\"\n{more}\n")
+        format!(
+            "[[models]]\nname = \"{name}\"\nkind = \"{kind}\"\nprovider = \"local\"\nprovider_model = \"none\"\nprice = \"free\"\n{more}\n"
+        )
     };
-    model("language", "language", "") + &model("image", "image", "") + &model("music", "music", "") + &model("video", "video", clips)
+    model("language", "language", "")
+        + &model("image", "image", "")
+        + &model("music", "music", "")
+        + &model("video", "video", clips)
 }
 
 fn resident_mib(pid: u32) -> Option<f64> {
