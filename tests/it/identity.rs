@@ -128,7 +128,8 @@ impl Fenced {
             }
             std::future::ready(())
         });
-        let client = options.connect(url(user, self.port)).await.expect("NATS lets the user in");
+        let options = options.user_and_password(user.to_owned(), password(user));
+        let client = options.connect(format!("nats://127.0.0.1:{}", self.port)).await.expect("NATS lets the user in");
         Person { client, refusals }
     }
 }

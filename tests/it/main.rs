@@ -15,7 +15,7 @@
 //! | `retention` | what was abandoned is listed, then collected with its objects |
 //! | `nats_cli`, `nats_py` | other people's clients |
 //! | `identity` | who may what: keys, roles of the NATS configuration, signed links; and those who try what is not theirs |
-//! | `replicas` | an event stream that goes on at another gateway |
+//! | `gateways` | an event stream that goes on at another gateway |
 //! | `processes` | every service as a process of its own |
 //! | `telemetry`, `traces` | what those see who look after it: figures, health; each phase as one trace |
 //! | `bad_days` | kills, restarts, missing tools |
@@ -35,6 +35,7 @@ mod compose;
 mod deployment;
 mod edits;
 mod film;
+mod gateways;
 mod harness;
 mod identity;
 mod lifecycle;
@@ -47,7 +48,6 @@ mod nats_py;
 #[path = "../../services/dailies/src/postgres_server.rs"]
 mod postgres_server;
 mod processes;
-mod replicas;
 mod retention;
 mod telemetry;
 mod terminal;

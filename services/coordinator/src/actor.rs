@@ -305,9 +305,8 @@ impl Actor {
                     return Err("it was answered as if it were a command".into());
                 }
             };
-            if decision.events.is_empty() {
-                return Ok(Some(answer));
-            }
+            // Also when it changes nothing: somebody who was frozen may know an old journal, and its answer would have a
+            // worker throw its work away.
             let jobs = self.jobs_of(&decision, now)?;
             let owner = decision.video.as_ref().map(|video| video.user.clone()).unwrap_or_else(UserId::local);
             match self.record((decision, jobs), None, &owner).await {
@@ -501,6 +500,7 @@ impl Actor {
         let append = Append {
             video: self.video,
             user: user.clone(),
+            based_on: self.state.as_ref().map(|known| known.video.as_ref().map_or(0, |video| video.seq)),
             events: decision.events.clone(),
             row,
             plan: jobs.plan.clone(),
@@ -524,13 +524,18 @@ impl Actor {
         }
         // As in the journal: what ends and is ordered again in one decision is ordered.
         self.around.dispatcher.plan(jobs.plan);
-        let outcomes = outcome.iter().cloned().collect();
-        let events = decision.events;
-        let recorded = Unpublished { video: self.video, user: user.clone(), events, outcomes };
-        self.around.outbox.publish_traced(recorded, &traces);
         self.stop(jobs.stopped, decision.video.as_ref());
+        let outcomes: Vec<_> = outcome.iter().cloned().collect();
+        let events = decision.events;
+        let moved = !events.is_empty();
+        if moved || !outcomes.is_empty() {
+            let recorded = Unpublished { video: self.video, user: user.clone(), events, outcomes };
+            self.around.outbox.publish_traced(recorded, &traces);
+        }
         if let Some(known) = &mut self.state {
-            known.video = decision.video;
+            if moved {
+                known.video = decision.video;
+            }
             let named = |outcome: CommandOutcome| ((user.clone(), outcome.command_id().clone()), outcome);
             known.outcomes.extend(outcome.map(named));
         }

@@ -69,7 +69,10 @@ pub struct Append {
     pub video: VideoId,
     /// Who owns it, or who asked in vain.
     pub user: UserId,
-    /// The events, in order; empty when only an outcome is kept.
+    /// The last event of what was decided upon, 0 for no video; it is lost when that is not the last one any more. What
+    /// has events is decided upon the one before them anyway. None when it is true of any video.
+    pub based_on: Option<u64>,
+    /// The events, in order; empty when only an outcome is kept, or when all that matters is whether it is lost.
     pub events: Vec<Recorded>,
     /// The video's row after these events; none exactly when there are none.
     pub row: Option<VideoRow>,

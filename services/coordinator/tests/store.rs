@@ -44,6 +44,7 @@ macro_rules! conforms {
                 of_two_appends_in_the_same_place_one_is_recorded,
                 of_many_appends_at_once_one_is_recorded,
                 an_append_after_a_hole_is_lost,
+                what_changes_nothing_is_lost_too_when_it_was_decided_upon_an_older_journal,
                 the_first_outcome_of_a_command_stays,
                 one_id_of_two_people_names_two_commands,
                 what_was_asked_in_vain_is_forgotten,

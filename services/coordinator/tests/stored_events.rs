@@ -225,6 +225,7 @@ async fn record(store: &SqliteStore, events: Vec<Recorded>, catalogue: Catalogue
     let append = Append {
         video,
         user: user.clone(),
+        based_on: None,
         events,
         row: Some(row),
         plan: Vec::new(),

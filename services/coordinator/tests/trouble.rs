@@ -90,6 +90,26 @@ async fn a_report_whose_step_panics_ends_as_a_failed_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_was_overtaken_refuses_nothing_by_its_old_knowledge() {
+    let frozen = Stage::set().await;
+    let video = new_video();
+    frozen.command(video, "create", &film(), "make-it");
+    let job = frozen.wire.job_of(video).await;
+    // While it knows the video as it was then, another one goes on with it, as far as a retry that is in its queue.
+    let other = frozen.restart();
+    assert_eq!(other.report(Input::Failed(failed(&job, FailureKind::GiveUp))).await, Reply::Recorded);
+    other.command(video, "retry", &json!({}), "again");
+    assert_eq!(other.wire.outcome("again").await["type"], "command_answered");
+
+    // Both of these are only true of the journal as it is now.
+    let mut second = failed(&job, FailureKind::GiveUp);
+    second.attempt = 2;
+    assert_eq!(frozen.report(Input::Failed(second)).await, Reply::Recorded, "a worker's word is not thrown away");
+    frozen.command(video, "retry", &json!({}), "once-more");
+    assert_eq!(frozen.wire.outcome("once-more").await["type"], "command_answered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_never_taken_is_set_aside_and_the_rest_leaves() {
     let stage = Stage::set().await;
     let (video, other) = (new_video(), new_video());

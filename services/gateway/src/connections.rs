@@ -11,14 +11,11 @@ use axum::Router;
 use axum::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
-
-/// How long a client may take to send the head of a request, the pause before it included.
-const HEAD: Duration = Duration::from_secs(60);
 
 /// How much of an answer waits for its client, and how large the head of a request may be, bytes.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -60,11 +57,7 @@ async fn converse(router: Router, stream: TcpStream, shutdown: CancellationToken
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         router.clone().oneshot(request.map(Body::new))
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(MAX_BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
+    let connection = http1::Builder::new().max_buf_size(MAX_BUFFER).serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // A client that breaks off is its own affair.
     tokio::select! {

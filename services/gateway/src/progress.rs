@@ -17,7 +17,7 @@ use bytes::Bytes;
 use messages::id::VideoId;
 use messages::query::History;
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use utoipa::IntoParams;
 
 use crate::access::Caller;
@@ -89,15 +89,16 @@ struct Stream {
     place: Sequencer,
     /// Frames that can go out.
     ready: VecDeque<Bytes>,
-    /// What the client knows of the status object: fingerprints of fields' names and values.
-    known: Vec<(u64, u64)>,
+    /// What the client knows of the status object: a fingerprint of each field, its name included.
+    known: Vec<u64>,
     /// When the status is asked for again, because something happened.
     refresh_at: Option<Instant>,
     /// Whether notices were lost, so that the head is not known.
     lost: bool,
     /// Not before this is the history asked again, because it did not answer or had nothing.
     history_at: Instant,
-    heartbeat: tokio::time::Interval,
+    /// When it is time to say that the connection lives.
+    heartbeat_at: Instant,
     ended: bool,
 }
 
@@ -110,9 +111,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 impl Stream {
     fn new(app: &Shared, caller: Caller, video: VideoId) -> Self {
         app.meters.streams.inc();
-        let beat = app.settings.heartbeat;
-        let mut heartbeat = tokio::time::interval_at(Instant::now() + beat, beat);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             watch: app.hub.watch(&caller.user, video),
             app: app.clone(),
@@ -124,7 +122,7 @@ impl Stream {
             refresh_at: None,
             lost: false,
             history_at: Instant::now(),
-            heartbeat,
+            heartbeat_at: Instant::now() + app.settings.heartbeat,
             ended: false,
         }
     }
@@ -137,7 +135,8 @@ impl Stream {
                 if !self.app.gate.still_admits(&self.caller) {
                     return None;
                 }
-                return Some(self.ready.drain(..).collect::<Vec<_>>().concat().into());
+                // Taken with its room: most streams wait most of the time, and have to be small.
+                return Some(Vec::from(std::mem::take(&mut self.ready)).concat().into());
             }
             if self.ended {
                 return None;
@@ -149,14 +148,14 @@ impl Stream {
     /// Waits for whatever comes first, and takes it in.
     async fn advance(&mut self) {
         let hole_at = (self.lost || self.place.is_behind()).then_some(self.history_at);
+        // One timer for all three: of all that a stream holds while it waits, timers are the largest.
+        let due = [hole_at, self.refresh_at].into_iter().flatten().fold(self.heartbeat_at, Instant::min);
         let shutdown = self.app.shutdown.clone();
         tokio::select! {
             biased;
             // The client connects again, to another replica, with its last id.
             () = shutdown.cancelled() => self.ended = true,
-            // Boxed, because they are rare and large, and a stream that only waits has to be small.
-            () = at(hole_at) => Box::pin(self.fill_hole()).await,
-            () = at(self.refresh_at) => Box::pin(self.refresh()).await,
+            () = tokio::time::sleep_until(due) => Box::pin(self.due(hole_at)).await,
             notice = self.watch.next() => match notice {
                 Some(notice) => self.notice(notice),
                 None => {
@@ -164,7 +163,19 @@ impl Stream {
                     self.lost = true;
                 }
             },
-            _ = self.heartbeat.tick() => self.ready.push_back(frame::HEARTBEAT),
+        }
+    }
+
+    /// Does what was due first. Boxed by its caller, because it is rare and large.
+    async fn due(&mut self, hole_at: Option<Instant>) {
+        let now = Instant::now();
+        if hole_at.is_some_and(|at| at <= now) {
+            self.fill_hole().await;
+        } else if self.refresh_at.is_some_and(|at| at <= now) {
+            self.refresh().await;
+        } else if self.heartbeat_at <= now {
+            self.heartbeat_at = now + self.app.settings.heartbeat;
+            self.ready.push_back(frame::HEARTBEAT);
         }
     }
 
@@ -201,7 +212,7 @@ impl Stream {
         self.watch.heard(status.revision);
         self.lost = false;
         self.refresh_at = None;
-        self.known = fields.iter().map(|(name, value)| (fingerprint(name), fingerprint(&value.to_string()))).collect();
+        self.known = fields.iter().map(fingerprint).collect();
         let body = Value::Object(fields).to_string();
         self.ready.extend(frame::event("snapshot", status.revision, body.as_bytes()));
         if status.is_finished() {
@@ -222,16 +233,9 @@ impl Stream {
             }
         };
         self.place.hear(status.revision);
-        fields.retain(|name, value| {
-            let (name, now) = (fingerprint(name), fingerprint(&value.to_string()));
-            match self.known.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, before)) => std::mem::replace(before, now) != now,
-                None => {
-                    self.known.push((name, now));
-                    true
-                }
-            }
-        });
+        let now: Vec<_> = fields.iter().map(fingerprint).collect();
+        let before = std::mem::replace(&mut self.known, now);
+        fields.retain(|name, value| !before.contains(&fingerprint((name, value))));
         if !fields.is_empty() {
             self.ready.extend(frame::unnumbered("status_update", Value::Object(fields).to_string().as_bytes()));
         }
@@ -309,17 +313,9 @@ impl Drop for Stream {
     }
 }
 
-/// Returns at that time; never when there is none.
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// What a client knows of a field, without keeping the field: a stream has to be small.
-fn fingerprint(text: &str) -> u64 {
+fn fingerprint((name, value): (&String, &Value)) -> u64 {
     let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
+    (name, value.to_string()).hash(&mut hasher);
     hasher.finish()
 }

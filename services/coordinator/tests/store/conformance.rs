@@ -94,6 +94,25 @@ pub async fn an_append_after_a_hole_is_lost(store: &dyn Store) {
     assert_eq!(seqs(store, video(2)).await, [] as [u64; 0]);
 }
 
+pub async fn what_changes_nothing_is_lost_too_when_it_was_decided_upon_an_older_journal(store: &dyn Store) {
+    let decided = async |id, based_on| {
+        let outcome = Some(outcome(&format!("on-{based_on}"), ""));
+        let append = Append { based_on: Some(based_on), outcome, ..append(id, Vec::new()) };
+        store.append(vec![append], Vec::new()).await.expect("it is answered")[0]
+    };
+    assert_eq!(decided(video(1), 1).await, Appended::Lost, "there is no such video");
+    assert_eq!(decided(video(1), 0).await, Appended::Committed);
+    commit(store, created(video(1))).await;
+    commit(store, made(video(1), 2)).await;
+    for (based_on, expected) in [(0, Appended::Lost), (1, Appended::Lost), (2, Appended::Committed)] {
+        assert_eq!(decided(video(1), based_on).await, expected, "{based_on}");
+    }
+    let loaded = store.load(video(1)).await.expect("it loads");
+    let mut outcomes: Vec<_> = loaded.outcomes.keys().map(|(_, id)| id.as_str()).collect();
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, ["on-0", "on-2"], "who lost leaves nothing behind");
+}
+
 pub async fn the_first_outcome_of_a_command_stays(store: &dyn Store) {
     commit(store, Append { outcome: Some(outcome("a", "first")), ..created(video(1)) }).await;
     commit(store, Append { outcome: Some(outcome("a", "second")), ..append(video(1), Vec::new()) }).await;

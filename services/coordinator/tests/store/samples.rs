@@ -73,6 +73,7 @@ pub fn append(video: VideoId, events: Vec<(u64, Event)>) -> Append {
     Append {
         video,
         user: parts::user(),
+        based_on: None,
         events: events.into_iter().map(recorded).collect(),
         row,
         plan: Vec::new(),

@@ -24,7 +24,7 @@ pub(super) async fn connect(settings: &NatsSettings) -> Result<(Client, Option<S
     let deadline = tokio::time::Instant::now() + settings.connect_timeout;
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     let client = loop {
-        let error = match options(&access).await?.connect(&addresses[..]).await {
+        let error = match options(&access, &addresses).await?.connect(&addresses[..]).await {
             Ok(client) => break client,
             Err(error) => error,
         };
@@ -50,7 +50,7 @@ pub(super) async fn connect(settings: &NatsSettings) -> Result<(Client, Option<S
     Ok((client, access.domain))
 }
 
-async fn options(access: &Access) -> Result<ConnectOptions, BusError> {
+async fn options(access: &Access, addresses: &[ServerAddr]) -> Result<ConnectOptions, BusError> {
     let unreadable = |what: &str, path: &std::path::Path, error: std::io::Error| {
         BusError::Settings(format!("the {what} file {} cannot be read: {error}", path.display()))
     };
@@ -74,6 +74,11 @@ async fn options(access: &Access) -> Result<ConnectOptions, BusError> {
     }
     if let Some(user) = &access.user {
         options = options.user_and_password(user.clone(), access.password.expose().to_owned());
+    }
+    // The client reads user and password in an address and never sends them.
+    let named = addresses.iter().find_map(|address| Some((address.username()?, address.password()?)));
+    if let (None, Some((user, password))) = (&access.user, named) {
+        options = options.user_and_password(user.to_owned(), password.to_owned());
     }
     if !access.token.expose().is_empty() {
         options = options.token(access.token.expose().to_owned());

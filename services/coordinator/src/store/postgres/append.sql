@@ -1,19 +1,21 @@
 -- One round of appends, each of another video: all or nothing, in one statement and so in one round trip.
 -- Arrays of one table have a row's values at the same place; `batch.rs` fills them in this order.
 with
--- What is appended. An append without events has no expected event: it records how a command ended and moves nothing.
+-- What is appended. An append without events has no expected event: it moves nothing, but is true only of what it was
+-- decided upon.
 appended as materialized (
     select * from unnest(
         $1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::double precision[],
-        $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::bigint[]
+        $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::bigint[],
+        $16::bigint[]
     ) as a (
         id, user_id, partition, expected, seq, catalogue, status, progress,
-        title, prompt, created_at, updated_at, deleted_at, deleted_by, forgotten_since
+        title, prompt, created_at, updated_at, deleted_at, deleted_by, forgotten_since, based_on
     )
 ),
 new_catalogue as (
     insert into catalogue (digest, body)
-    select * from unnest($16::text[], $17::text[])
+    select * from unnest($17::text[], $18::text[])
     on conflict do nothing
 ),
 -- The fence, for first events and for later ones. Who is not returned has lost, and leaves nothing behind.
@@ -42,17 +44,19 @@ moved as (
 ),
 won as materialized (
     select id, user_id, partition from appended
-    where expected is null or id in (select id from created union all select id from moved)
+    where id in (select id from created union all select id from moved)
+        or expected is null
+            and (based_on is null or based_on = coalesce((select seq from video where id = appended.id), 0))
 ),
 new_event as (
     insert into event (video_id, seq, recorded_at, command_id, type, body)
-    select e.* from unnest($18::text[], $19::bigint[], $20::bigint[], $21::text[], $22::text[], $23::text[])
+    select e.* from unnest($19::text[], $20::bigint[], $21::bigint[], $22::text[], $23::text[], $24::text[])
         as e (video_id, seq, recorded_at, command_id, type, body)
     where e.video_id in (select id from won)
 ),
 new_artifact as (
     insert into artifact (id, video_id)
-    select a.* from unnest($24::text[], $25::text[]) as a (id, video_id)
+    select a.* from unnest($25::text[], $26::text[]) as a (id, video_id)
     where a.video_id in (select id from won)
     on conflict do nothing
 ),
@@ -61,8 +65,8 @@ new_spending as (
         video_id, job, attempt, position, branch, phase, artifact_key, model, unit, quantity, amount, booked_at, user_id
     )
     select l.*, won.user_id from unnest(
-        $26::text[], $27::text[], $28::bigint[], $29::bigint[], $30::text[], $31::bigint[], $32::text[], $33::text[],
-        $34::text[], $35::double precision[], $36::bigint[], $37::bigint[]
+        $27::text[], $28::text[], $29::bigint[], $30::bigint[], $31::text[], $32::bigint[], $33::text[], $34::text[],
+        $35::text[], $36::double precision[], $37::bigint[], $38::bigint[]
     ) as l (
         video_id, job, attempt, position, branch, phase, artifact_key, model, unit, quantity, amount, booked_at
     )
@@ -70,20 +74,20 @@ new_spending as (
 ),
 new_garbage as (
     insert into garbage (object_key, partition)
-    select g.object_key, won.partition from unnest($38::text[], $39::text[]) as g (video_id, object_key)
+    select g.object_key, won.partition from unnest($39::text[], $40::text[]) as g (video_id, object_key)
     join won on won.id = g.video_id
     on conflict do nothing
 ),
 -- No job is in both: what ends and is planned again in one append is only planned.
 ended_job as (
     delete from job j
-    using unnest($40::text[], $41::text[]) as e (video_id, id)
+    using unnest($41::text[], $42::text[]) as e (video_id, id)
     where j.id = e.id and e.video_id in (select id from won)
 ),
 planned_job as (
     insert into job (video_id, id, user_id, service, attempt, priority, not_before, body, partition)
     select p.*, won.partition from unnest(
-        $42::text[], $43::text[], $44::text[], $45::text[], $46::bigint[], $47::bigint[], $48::bigint[], $49::bytea[]
+        $43::text[], $44::text[], $45::text[], $46::text[], $47::bigint[], $48::bigint[], $49::bigint[], $50::bytea[]
     ) as p (video_id, id, user_id, service, attempt, priority, not_before, body)
     join won on won.id = p.video_id
     on conflict (id) do update set
@@ -96,13 +100,13 @@ new_outcome as (
     select o.*, won.user_id, won.partition,
         -- What this statement creates it does not see yet.
         case when won.id in (select id from created) or exists (select from video where id = won.id) then 0 else 1 end
-    from unnest($50::text[], $51::text[], $52::bigint[], $53::text[]) as o (video_id, command_id, recorded_at, outcome)
+    from unnest($51::text[], $52::text[], $53::bigint[], $54::text[]) as o (video_id, command_id, recorded_at, outcome)
     join won on won.id = o.video_id
     on conflict do nothing
 ),
 -- Only the owner says how far a partition is read.
 owned_position as materialized (
-    select p.* from unnest($54::text[], $55::bigint[], $56::bigint[], $57::bigint[], $58::bigint[])
+    select p.* from unnest($55::text[], $56::bigint[], $57::bigint[], $58::bigint[], $59::bigint[])
         as p (owner, partition, stream_created, sequence, message_time)
     join partition_lease l on l.partition = p.partition
     order by p.partition

@@ -62,6 +62,7 @@ columns!(Appended {
     deleted_at: Option<i64>,
     deleted_by: Option<String>,
     forgotten_since: Option<i64>,
+    based_on: Option<i64>,
 });
 
 columns!(Catalogues { digest: String, body: String });
@@ -238,5 +239,6 @@ impl Batch {
         appended.deleted_by.push(deleted.map(|(by, _)| CommandId::as_str(by).to_owned()));
         let forgotten_since = row.and_then(|row| row.forgotten_since);
         appended.forgotten_since.push(forgotten_since.map(|since| since.timestamp_micros()));
+        appended.based_on.push(append.based_on.map(|seq| seq as i64));
     }
 }

@@ -23,8 +23,8 @@ pub(super) async fn append(
     let mut results = vec![Appended::Lost; appends.len()];
     for places in rounds(appends) {
         let round: Vec<_> = places.iter().filter_map(|place| appends.get(*place)).collect();
-        let moved = fence(connection, &round).await?;
-        let passed = |append: &Append| append.row.is_none() || moved.contains(&append.video.to_string());
+        let passed = fence(connection, &round).await?;
+        let passed = |append: &Append| !is_fenced(append) || passed.contains(&append.video.to_string());
         let won: Vec<_> = round.into_iter().filter(|append| passed(append)).collect();
         leave(connection, &won).await?;
         for place in places {
@@ -48,12 +48,19 @@ pub(super) async fn append(
     Ok(results)
 }
 
-/// Moves each video from the event before its first one to its last, and gives those that nobody else had moved.
+/// Whether it is recorded only where nobody else has moved the video.
+const fn is_fenced(append: &Append) -> bool {
+    append.row.is_some() || append.based_on.is_some()
+}
+
+/// Moves each video from the event before its first one to its last, and gives those that nobody else had moved; with them
+/// those that stay where they were decided upon.
 async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<HashSet<String>, sqlx::Error> {
     let mut catalogues = BTreeMap::new();
-    let (mut created, mut moved) = (Vec::new(), Vec::new());
+    let (mut created, mut moved, mut stayed) = (Vec::new(), Vec::new(), Vec::new());
     for append in round {
         let (Some(row), Some(first), Some(last)) = (&append.row, append.events.first(), append.events.last()) else {
+            stayed.extend(append.based_on.map(|seq| json!([append.video, seq])));
             continue;
         };
         let (video, updated_at) = (append.video.to_string(), row.updated_at.timestamp_micros());
@@ -112,6 +119,15 @@ async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<H
                  deleted_by = a.value ->> 8, forgotten_since = a.value ->> 9
              from json_each($1) a where video.id = a.value ->> 0 and seq = a.value ->> 1 returning video.id",
             moved,
+        )
+        .await?,
+    );
+    passed.extend(
+        returned(
+            connection,
+            "select s.value ->> 0 from json_each($1) s
+             where coalesce((select seq from video where video.id = s.value ->> 0), 0) = s.value ->> 1",
+            stayed,
         )
         .await?,
     );

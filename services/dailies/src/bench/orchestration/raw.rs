@@ -187,6 +187,7 @@ fn in_vain() -> Result<Append, BenchError> {
         ended: Vec::new(),
         spent: Vec::new(),
         garbage: Vec::new(),
+        based_on: None,
         outcome: Some(CommandOutcome::CommandRejected { command_id, rejection, time: Utc::now(), trace: None }),
     })
 }
