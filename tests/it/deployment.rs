@@ -28,20 +28,20 @@ async fn a_film_is_finished_while_a_nats_node_and_then_the_leader_of_the_streams
     let video = system.create(&film).await;
     system.wait_for(&video, "paused_at_phase1").await;
     let (_, followers) = leader_of_jobs(&system).await;
-    system.approve(&video).await;
+    approve(&system, &video).await;
     kill_node(&system, &followers[0]).await;
     system.wait_for(&video, "paused_at_phase2").await;
     // In the middle of a chunk: its worker has the job, and who leads the queue is gone.
     ffmpeg.hold();
-    system.approve(&video).await;
+    approve(&system, &video).await;
     ffmpeg.is_in_use().await;
     let (leader, _) = leader_of_jobs(&system).await;
     kill_node(&system, &leader).await;
     ffmpeg.release();
     system.wait_for(&video, "paused_at_phase3").await;
-    system.approve(&video).await;
+    approve(&system, &video).await;
     system.wait_for(&video, "paused_at_phase4").await;
-    system.approve(&video).await;
+    approve(&system, &video).await;
     let status = system.wait_for(&video, "complete").await;
     let (_, checkpoints) = system.get(&format!("/api/video/{video}/checkpoints")).await;
     let spec = &checkpoints[0]["artifacts"]["spec"]["metadata"]["spec"];
@@ -75,7 +75,7 @@ async fn a_deployment_that_was_killed_leaves_no_process_and_goes_on_at_the_next_
     assert!(String::from_utf8_lossy(&stopped.stderr).contains("no cluster runs in"), "{stopped:?}");
 
     start(&mut system, &ffmpeg).await;
-    system.approve(&video).await;
+    approve(&system, &video).await;
     system.wait_for(&video, "paused_at_phase2").await;
 }
 
@@ -112,6 +112,14 @@ async fn start(system: &mut System, ffmpeg: &StandIn) -> i32 {
     })
     .await;
     pid
+}
+
+/// Approves the checkpoint that waits. While a reader of commands is replaced, an approval is stored and nobody answers.
+async fn approve(system: &System, video: &str) {
+    let checkpoint = system.current(video).await["checkpoint_id"].clone();
+    let path = format!("/api/video/{video}/continue");
+    let (status, answer) = system.post(&path, &json!({ "checkpoint_id": checkpoint })).await;
+    assert!(matches!(status, 200 | 202), "{answer}");
 }
 
 /// The names of the node that leads the queue and of those that follow it.
