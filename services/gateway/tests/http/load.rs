@@ -135,7 +135,7 @@ async fn a_thousand_idle_clients_take_little_memory_and_hear_at_once() {
 async fn a_client_that_reads_a_byte_a_second_holds_nobody_up_and_misses_nothing() {
     /// By then every buffer on the way to the slow client is full.
     const FULL: u64 = 600;
-    const EVENTS: u64 = 1600;
+    const EVENTS: u64 = 2600;
     let server = NatsServer::start();
     let coordinator = Coordinator::start(&server.bus().await).await;
     coordinator.has(video());
@@ -178,9 +178,9 @@ async fn a_client_that_reads_a_byte_a_second_holds_nobody_up_and_misses_nothing(
     let full = go_by(FULL).await;
     let later = go_by(EVENTS).await;
     assert_eq!(heard, (1..=EVENTS).collect::<Vec<_>>());
-    // Ten more megabytes have gone by.
+    // Twenty more megabytes have gone by; the allocator may keep some of what it gave out.
     let grown = later.saturating_sub(full);
-    assert!(grown < 6 << 20, "{grown} bytes more are kept for a client that does not read");
+    assert!(grown < 10 << 20, "{grown} bytes more are kept for a client that does not read");
 
     // It was not dropped: what it missed comes from the history as soon as it reads.
     done.send(()).expect("it still reads");
