@@ -160,7 +160,7 @@ impl Loop {
             }
             self.look_for_the_silent(now).await;
             self.fill(now).await;
-            let sent = self.lines.to_mark(now);
+            let sent = self.lines.due_marks(now);
             if !sent.is_empty() {
                 self.outbox.mark_jobs(sent);
             }
@@ -546,7 +546,7 @@ impl Lines {
 
     /// Jobs that were sent a while ago and have not ended, in which attempt and how often: that is worth writing down. Until
     /// then a restart sends them again under the same message id, and the queue takes them for the repeats that they are.
-    fn to_mark(&mut self, now: DateTime<Utc>) -> Vec<(JobId, u32, u32)> {
+    fn due_marks(&mut self, now: DateTime<Utc>) -> Vec<(JobId, u32, u32)> {
         let mut marks = Vec::new();
         while let Some((_, id)) = self.unmarked.pop_front_if(|(sent, _)| *sent + UNMARKED <= now) {
             marks.extend(self.jobs.get(&id).map(|entry| (id, entry.job.attempt, entry.job.sends)));
