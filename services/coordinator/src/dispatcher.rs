@@ -1,10 +1,9 @@
 //! Planned jobs wait in SQL; this fills a short queue per service from them.
 //!
 //! Interactive jobs go first, then those of the user with the fewest jobs under way; nobody has more under way than the
-//! [`Quotas`] allow. A queue is kept as short as its workers allow: what waits in it cannot be overtaken any more. One that
-//! is taken from slowly holds a single job, and even that is called back when somebody waits for another one. A job that was
-//! sent and gives no sign of life is sent again when its message is gone from the queue: after a wiped NATS, work goes on by
-//! itself.
+//! [`Quotas`] allow. A queue is short, because what waits in it cannot be overtaken, and still long enough for an operator
+//! to see the backlog there; when somebody waits for another job, what nobody has begun is called back. A job that was sent
+//! and gives no sign of life is sent again when its message is gone from the queue: after a wiped NATS, work goes on by itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -24,7 +23,9 @@ use crate::outbox::{Outbox, dead_letter};
 use crate::store::PlannedJob;
 use crate::wire::{Outgoing, Refused, Wire};
 
-/// A queue holds what its workers take within this time, and one job where they take none.
+/// The most jobs of one service that are sent and not begun, where workers take fewer within [`AHEAD`].
+const QUEUE: usize = 64;
+/// A queue that is emptied within this time keeps nobody waiting, and may hold as much.
 const AHEAD: Duration = Duration::from_millis(100);
 /// How long a job that was called back is not sent again: a worker that took it nevertheless says so until then.
 const CALLED_BACK: Duration = Duration::from_millis(500);
@@ -323,17 +324,22 @@ struct Line {
 }
 
 impl Line {
-    /// How many jobs the queue may hold: what its workers take while it is filled again.
-    fn depth(&mut self, now: DateTime<Utc>) -> usize {
+    /// How many jobs were taken lately.
+    fn pace(&mut self, now: DateTime<Utc>) -> usize {
         while self.taken.front().is_some_and(|taken| *taken + AHEAD < now) {
             self.taken.pop_front();
         }
-        self.taken.len().max(1)
+        self.taken.len()
     }
 
-    /// Whether jobs are taken so slowly that one more in front of another makes somebody wait.
+    /// How many jobs the queue may hold: what its workers take while it is filled again.
+    fn depth(&mut self, now: DateTime<Utc>) -> usize {
+        self.pace(now).max(QUEUE)
+    }
+
+    /// Whether whoever comes last waits longer than that.
     fn is_slow(&mut self, now: DateTime<Utc>) -> bool {
-        self.depth(now) == 1
+        self.queued > self.pace(now)
     }
 }
 
@@ -472,7 +478,7 @@ impl Lines {
             .lines
             .iter_mut()
             .filter_map(|(service, line)| {
-                let waited_for = !line.interactive.is_empty() && line.queued > 0 && line.is_slow(now);
+                let waited_for = !line.interactive.is_empty() && line.is_slow(now);
                 waited_for.then_some(*service)
             })
             .collect();

@@ -11,8 +11,6 @@ use super::desk::{Desk, Subject};
 use super::ports::Delivery;
 use crate::bus::ACK_WAIT;
 
-/// When a job is first said to live: of what is done sooner, its end says enough.
-const BEGUN: Duration = Duration::from_millis(20);
 /// The most often that progress is said.
 const BEAT: Duration = Duration::from_millis(250);
 /// Beats between signs of life when nothing changes: 5 s.
@@ -28,7 +26,6 @@ impl Pulse {
     /// Starts beating, on the runtime of the loop: handlers run on another one and cannot hold it up.
     pub fn start(delivery: Arc<dyn Delivery>, desk: Desk, about: Subject, mut progress: watch::Receiver<f64>) -> Self {
         Self(tokio::spawn(async move {
-            desk.clock.sleep(BEGUN).await;
             let to = subject::progress(&about.user, about.video, about.id);
             for beat in 0u32.. {
                 if beat % KEEP == KEEP - 1 {
