@@ -114,12 +114,17 @@ async fn start(system: &mut System, ffmpeg: &StandIn) -> i32 {
     pid
 }
 
-/// Approves the checkpoint that waits. While a reader of commands is replaced, an approval is stored and nobody answers.
+/// Approves the checkpoint that waits. While a reader of commands is replaced, an approval is stored and nobody answers;
+/// while the stream chooses a leader it is not stored, and asked for again as the answer says.
 async fn approve(system: &System, video: &str) {
     let checkpoint = system.current(video).await["checkpoint_id"].clone();
     let path = format!("/api/video/{video}/continue");
-    let (status, answer) = system.post(&path, &json!({ "checkpoint_id": checkpoint })).await;
-    assert!(matches!(status, 200 | 202), "{answer}");
+    until("the approval is taken", SOON, async || {
+        let (status, answer) = system.post(&path, &json!({ "checkpoint_id": checkpoint })).await;
+        assert!(matches!(status, 200 | 202 | 503), "{answer}");
+        (status != 503).then_some(())
+    })
+    .await;
 }
 
 /// The names of the node that leads the queue and of those that follow it.

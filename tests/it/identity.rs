@@ -238,7 +238,8 @@ async fn a_film_is_made_with_every_role_fenced() {
     let mut without = dailies();
     reach(&mut without);
     let music = root().join("tests/it/film.rs");
-    let refused = without.args(["upload", &video, "background"]).arg(music).output().expect("it starts");
+    let refused =
+        without.args(["upload", &video, "background", "--checkpoint", "main"]).arg(music).output().expect("it starts");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
         !refused.status.success() && said.contains("unauthorized") && said.contains("dailies key create"),

@@ -10,6 +10,7 @@ use messages::service::Service;
 use messages::spec::{
     AspectRatio, Audio, Beat, Mood, MusicStyle, Product, Reasoning, Spec, Style, Tempo, rounded_duration,
 };
+use runtime::clock::{Clock as _, SystemClock};
 use runtime::job_error::JobError;
 use runtime::worker::{Handler, Outcome, Task};
 use serde_json::Map;
@@ -39,8 +40,8 @@ struct Noop {
 impl Noop {
     async fn tell(&self, task: &Task) {
         if let Some(client) = self.told.get() {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            let note = format!("{} {}", task.job.id, now.as_nanos());
+            let now = SystemClock.now().timestamp_nanos_opt().unwrap_or(0);
+            let note = format!("{} {now}", task.job.id);
             // A note that is lost is a figure that is missing, and the driver says so.
             let _ = client.publish(RECEIVED, note.into()).await;
         }

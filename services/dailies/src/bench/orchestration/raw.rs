@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
 use bytes::Bytes;
-use chrono::Utc;
 use coordinator::store::{Append, Store};
 use futures::StreamExt as _;
 use messages::command::{Code, Rejection};
 use messages::event::CommandOutcome;
 use messages::id::{UserId, VideoId};
 use runtime::bus::Bus;
+use runtime::clock::{Clock as _, SystemClock};
 use serde::Serialize;
 
 use super::super::BenchError;
@@ -188,7 +188,7 @@ fn in_vain() -> Result<Append, BenchError> {
         spent: Vec::new(),
         garbage: Vec::new(),
         based_on: None,
-        outcome: Some(CommandOutcome::CommandRejected { command_id, rejection, time: Utc::now(), trace: None }),
+        outcome: Some(CommandOutcome::CommandRejected { command_id, rejection, time: SystemClock.now(), trace: None }),
     })
 }
 
