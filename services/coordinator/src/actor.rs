@@ -36,8 +36,9 @@ use crate::traces::{self, Phases};
 use crate::video::{Decision, Input, JobState, Reply, Setup, Video};
 use crate::wire::Wire;
 
-/// How long an actor stays in memory without hearing anything.
-const IDLE: Duration = Duration::from_secs(20);
+/// How long an actor stays in memory without hearing anything. Short, because thousands may come to rest within it; what it
+/// knows is a few dozen rows away.
+const IDLE: Duration = Duration::from_secs(2);
 /// How long to wait before asking the database again.
 const PAUSE: Duration = Duration::from_millis(500);
 

@@ -32,7 +32,7 @@ use driver::Driver;
 use report::{Crash, Latency, Report, Rest, Row};
 use served::{Served, Setting, Shape};
 
-/// How long after the last event videos count as resting: actors leave memory after 20 s.
+/// How long after the last event videos count as resting: actors leave memory after a few seconds, and the allocator follows.
 const SETTLED: Duration = Duration::from_secs(30);
 /// Videos made before anything is measured, so that caches and threads are there.
 const WARM: u32 = 300;
