@@ -390,11 +390,14 @@ fn show(log: &str) {
     eprintln!("--- the last the system said:\n{}\n---", lines[lines.len().saturating_sub(60)..].join("\n"));
 }
 
-/// Sends a request: status and JSON body.
+/// Sends a request: status and JSON body. An answer that does not end, like an event stream, fails the test.
 pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
-    let response = request.send().await.expect("an answer");
-    let status = response.status().as_u16();
-    let body = response.bytes().await.expect("a whole body");
+    let (status, body) = tokio::time::timeout(2 * SOON, async {
+        let response = request.send().await.expect("an answer");
+        (response.status().as_u16(), response.bytes().await.expect("a whole body"))
+    })
+    .await
+    .expect("an answer that ends");
     let json = serde_json::from_slice(&body);
     (status, json.unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned())))
 }

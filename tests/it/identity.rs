@@ -283,13 +283,14 @@ async fn another_users_video_cannot_be_reached_over_http() {
         assert_eq!(status, 404, "{path}: {body}");
         let nobody = answer(cluster.system.request(Method::GET, &path)).await;
         assert_eq!(nobody.0, 401, "{path}: {}", nobody.1);
+        if path.ends_with("/stream") {
+            // Her own would be found and never end.
+            continue;
+        }
         let (status, _) = cluster
             .get(&cluster.alice, &path.replace(&video, &hers).replace(checkpoint, text(&own["checkpoint_id"])))
             .await;
-        assert!(
-            path.contains("/api/artifacts/") || path.contains("/stream") || status == 200,
-            "{path} is a path: {status}"
-        );
+        assert!(path.contains("/api/artifacts/") || status == 200, "{path} is a path: {status}");
     }
     let resumed = cluster.ask(&cluster.alice, Method::GET, &format!("/api/status/{video}/stream"));
     assert_eq!(answer(resumed.header("last-event-id", "0")).await.0, 404);
