@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -25,6 +25,11 @@ use super::{
 mod append;
 mod purge;
 
+/// How long somebody else may hold the file.
+const BUSY: Duration = Duration::from_secs(10);
+/// When to open it again where SQLite does not wait by itself.
+const AGAIN: Duration = Duration::from_millis(20);
+
 /// A store in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -35,10 +40,8 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the file, creates it when missing, and brings its tables up to date.
     pub async fn open(file: &Path) -> Result<Self, StoreError> {
+        Self::migrate(file).await?;
         let writer = writer(file).await?;
-        let mut connection = writer.acquire().await.map_err(|error| unusable(file, error.to_string()))?;
-        schema::migrate(&mut *connection, &schema::SQLITE, "").await.map_err(|reason| unusable(file, reason))?;
-        drop(connection);
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .connect_with(options(file).read_only(true))
@@ -49,7 +52,7 @@ impl SqliteStore {
 
     /// Brings the tables of the file up to date; creates it when missing.
     pub async fn migrate(file: &Path) -> Result<Migrated, StoreError> {
-        let mut connection = options(file).connect().await.map_err(|error| unusable(file, error.to_string()))?;
+        let mut connection = connect(file).await.map_err(|error| unusable(file, error.to_string()))?;
         let database = file.display().to_string();
         let migrated = schema::migrate(&mut connection, &schema::SQLITE, &database).await;
         migrated.map_err(|reason| unusable(file, reason))
@@ -82,7 +85,24 @@ fn options(file: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         // Less often than by default, because the writer waits for it.
         .pragma("wal_autocheckpoint", "8000")
-        .busy_timeout(Duration::from_secs(10))
+        .busy_timeout(BUSY)
+}
+
+/// A connection to a file that may be new. Switching a new file to its write-ahead log is the one thing that SQLite refuses
+/// at once, however long it may wait otherwise, while somebody else has just opened the file too.
+async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match options(file).connect().await {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => tokio::time::sleep(AGAIN).await,
+            opened => return opened,
+        }
+    }
+}
+
+/// Whether somebody else is at work on the file.
+fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some("5")
 }
 
 async fn writer(file: &Path) -> Result<SqlitePool, StoreError> {
