@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use hex_simd::{AsOut as _, AsciiCase, encode_as_str, encode_to_string};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
@@ -141,22 +142,19 @@ impl Digest {
     pub fn of_selection(selection: impl IntoIterator<Item = (ArtifactKey, Self)>) -> Self {
         let mut lines: Vec<_> = selection.into_iter().collect();
         lines.sort_unstable();
-        let mut hash = Sha256::new();
-        for (key, digest) in lines {
-            hash.update(format!("{key} {digest}\n"));
-        }
-        Self(hash.finalize().into())
+        let lines: String = lines.into_iter().map(|(key, digest)| format!("{key} {digest}\n")).collect();
+        Self::of(lines.as_bytes())
     }
 
     /// The first eight hex digits, as in object keys.
     pub fn short(&self) -> String {
-        self.to_string()[..8].to_owned()
+        encode_to_string(&self.0[..4], AsciiCase::Lower)
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(encode_as_str(&self.0, [0; 64].as_mut_slice().as_out(), AsciiCase::Lower))
     }
 }
 

@@ -69,7 +69,8 @@ macro_rules! uuid_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "{}"), self.0.hyphenated())
+                f.write_str($prefix)?;
+                f.write_str(self.0.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))
             }
         }
 

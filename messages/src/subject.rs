@@ -137,6 +137,11 @@ pub fn job(service: Service, user: &UserId, video: VideoId, job: JobId) -> Strin
     format!("job.{service}.{user}.{video}.{job}")
 }
 
+/// Where a worker asks for a job, of the durable consumer that has its service's name.
+pub fn next_job(service: Service) -> String {
+    format!("$JS.API.CONSUMER.MSG.NEXT.{JOBS}.{service}")
+}
+
 /// The service that a job's subject names; none when it is no job's.
 pub fn service_of_job(subject: &str) -> Option<Service> {
     let mut tokens = subject.split('.');

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use hex_simd::{AsciiCase, encode_to_string};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::artifact::Digest;
@@ -56,15 +57,9 @@ fn exact<const N: usize>(bytes: Option<&[u8]>) -> [u8; N] {
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Every event carries one, so it is put together by hand.
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = *b"00-________________________________-________________-00";
-        let ids = self.trace_id.iter().chain(&self.span_id).flat_map(|byte| [byte >> 4, byte & 15]);
-        for (place, digit) in text.iter_mut().filter(|place| **place == b'_').zip(ids) {
-            *place = DIGITS[usize::from(digit)];
-        }
-        text[54] += u8::from(self.sampled);
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        let flags = u8::from(self.sampled);
+        let digits = |bytes: &[u8]| encode_to_string(bytes, AsciiCase::Lower);
+        write!(f, "00-{}-{}-{flags:02}", digits(&self.trace_id), digits(&self.span_id))
     }
 }
 

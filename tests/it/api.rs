@@ -58,14 +58,20 @@ impl Live {
         }
     }
 
-    /// The next event of this name.
-    async fn until(&mut self, name: &str) -> Sent {
-        loop {
-            let sent = self.next().await.unwrap_or_else(|| panic!("the stream ended before {name}"));
-            if sent.name == name {
-                return sent;
+    /// The next events of these names, in whichever order they come.
+    async fn until<const N: usize>(&mut self, names: [&str; N]) -> [Sent; N] {
+        let mut found = names.map(|_| None);
+        let reading = async {
+            while found.iter().any(Option::is_none) {
+                let sent = self.next().await.unwrap_or_else(|| panic!("the stream ended before {names:?}"));
+                if let Some(place) = names.iter().position(|name| *name == sent.name) {
+                    found[place] = Some(sent);
+                }
             }
-        }
+        };
+        // A quiet stream shows that it lives, for ever.
+        tokio::time::timeout(FILM, reading).await.unwrap_or_else(|_| panic!("waited in vain for {names:?}"));
+        found.map(|sent| sent.expect("all are found"))
     }
 }
 
@@ -81,11 +87,11 @@ async fn a_stream_begins_with_the_status_and_tells_of_checkpoints() {
     assert_eq!(json!(snapshot.id), snapshot.data["revision"]);
 
     system.approve(&video).await;
-    let created = live.until("checkpoint_created").await;
+    // What of the status changed is told soon after something happened, and may have seen more than that.
+    let [created, update] = live.until(["checkpoint_created", "status_update"]).await;
     assert!(created.id > snapshot.id);
     assert_eq!((&created.data["phase"], &created.data["branch"]), (&json!(2), &json!("main")));
     assert!(text(&created.data["checkpoint_id"]).starts_with("cp-"));
-    let update = live.until("status_update").await;
     assert_eq!(update.id, None, "only what is recorded can be resumed from");
 }
 

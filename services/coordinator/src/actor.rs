@@ -31,7 +31,7 @@ use crate::dispatcher::Dispatcher;
 use crate::metrics;
 use crate::outbox::{Outbox, dead_letter};
 use crate::position::Positions;
-use crate::store::{Append, Appended, PlannedJob, Position, Store, StoreError, Unpublished, VideoRow};
+use crate::store::{Append, Appended, PlannedJob, Position, Store, StoreError, VideoRow};
 use crate::traces::{self, Phases};
 use crate::video::{Decision, Input, JobState, Reply, Setup, Video};
 use crate::wire::Wire;
@@ -39,6 +39,8 @@ use crate::wire::Wire;
 /// How long an actor stays in memory without hearing anything. Short, because thousands may come to rest within it; what it
 /// knows is a few dozen rows away.
 const IDLE: Duration = Duration::from_secs(2);
+/// The most reports that are recorded in one append: those of a whole phase, should they come at once.
+const TOGETHER: usize = 32;
 /// How long to wait before asking the database again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -185,16 +187,30 @@ struct Actor {
 impl Actor {
     async fn run(mut self) {
         let clock = Arc::clone(&self.around.clock);
+        let mut mail = None;
         loop {
             self.span = None;
-            match clock.within(IDLE, self.mails.recv()).await {
+            let next = match mail.take() {
+                Some(mail) => Some(Some(mail)),
+                None => clock.within(IDLE, self.mails.recv()).await,
+            };
+            match next {
                 Some(Some(Mail::Command(mail))) => {
                     self.span = Some(command_span(self.video, &mail));
                     self.command(mail).await;
                 }
-                Some(Some(Mail::Report(mail))) => {
-                    self.span = report_span(&mail.input);
-                    self.report(mail).await;
+                Some(Some(Mail::Report(first))) => {
+                    let mut reports = vec![first];
+                    while reports.len() < TOGETHER
+                        && mail.is_none()
+                        && let Ok(more) = self.mails.try_recv()
+                    {
+                        match more {
+                            Mail::Report(report) => reports.push(report),
+                            other => mail = Some(other),
+                        }
+                    }
+                    self.reports(reports).await;
                 }
                 Some(Some(Mail::Collect(keep_for))) => self.retention(keep_for).await,
                 Some(None) => return,
@@ -275,6 +291,64 @@ impl Actor {
         }
     }
 
+    /// Takes in what several workers say while the actor was busy. Each is decided upon what those before it changed, and
+    /// all of it is recorded at once.
+    async fn reports(&mut self, mails: Vec<ReportMail>) {
+        if mails.len() > 1 {
+            match contained(self.take_together(&mails)).await {
+                Ok(answers) => {
+                    for (ReportMail { reply, .. }, answer) in mails.into_iter().zip(answers) {
+                        // As for a single one: whoever has given up asks again.
+                        let _ = answer.map(|answer| reply.send(answer));
+                    }
+                    return;
+                }
+                // It is found out which one it was.
+                Err(_) => self.forget(),
+            }
+        }
+        for mail in mails {
+            self.span = report_span(&mail.input);
+            self.report(mail).await;
+        }
+    }
+
+    /// Decides reports one after the other and records them as one; none for those that nobody waits for any more.
+    async fn take_together(&mut self, mails: &[ReportMail]) -> Result<Vec<Option<Reply>>, String> {
+        let mut patience = Patience::default();
+        loop {
+            let now = self.around.clock.now();
+            let (mut answers, mut steps, mut jobs) = (Vec::new(), Vec::new(), Jobs::default());
+            let mut all =
+                Decision { events: Vec::new(), video: self.known().await.video.clone(), reply: Reply::Recorded };
+            for ReportMail { input, reply } in mails {
+                if reply.is_closed() {
+                    answers.push(None);
+                    continue;
+                }
+                let decision = self.decide_upon(all.video.as_ref(), input, now);
+                answers.push(Some(report_answer(&decision.reply)?));
+                self.span = report_span(input);
+                jobs.follow(self.jobs_of(&decision, now)?);
+                steps.push(Step { span: self.span.take(), events: decision.events.len() });
+                all.events.extend(decision.events);
+                all.video = decision.video;
+            }
+            if steps.is_empty() {
+                return Ok(answers);
+            }
+            let owner = all.video.as_ref().map(|video| video.user.clone()).unwrap_or_else(UserId::local);
+            match self.record_steps((all, jobs), None, &owner, &mut steps).await {
+                Ok(Appended::Committed) => return Ok(answers),
+                Ok(Appended::Lost) => self.forget(),
+                Err(error) => {
+                    self.forget();
+                    patience.lose(&error, self.around.clock.as_ref()).await;
+                }
+            }
+        }
+    }
+
     async fn report(&mut self, mail: ReportMail) {
         let ReportMail { input, reply } = mail;
         let answer = match contained(self.take(&input, || reply.is_closed())).await {
@@ -298,14 +372,7 @@ impl Actor {
         while !gone() {
             let now = self.around.clock.now();
             let decision = self.decide(input, now).await;
-            let answer = match &decision.reply {
-                Reply::Recorded => Reply::Recorded,
-                Reply::NotWanted(why) => Reply::NotWanted(*why),
-                Reply::Claim(reply) => Reply::Claim(reply.clone()),
-                Reply::Answer { .. } | Reply::Rejected(_) => {
-                    return Err("it was answered as if it were a command".into());
-                }
-            };
+            let answer = report_answer(&decision.reply)?;
             // Also when it changes nothing: somebody who was frozen may know an old journal, and its answer would have a
             // worker throw its work away.
             let jobs = self.jobs_of(&decision, now)?;
@@ -401,7 +468,7 @@ impl Actor {
     async fn hand_on(&mut self) -> Result<(), StoreError> {
         if self.around.positions.keeps(Partition::of(self.video)) {
             let (unpublished, jobs) = self.around.store.unfinished(self.video).await?;
-            unpublished.into_iter().for_each(|recorded| self.around.outbox.publish(recorded));
+            unpublished.iter().for_each(|recorded| self.around.outbox.publish(recorded));
             self.around.dispatcher.settle(self.video, jobs);
         }
         self.unsure = false;
@@ -424,13 +491,15 @@ impl Actor {
         }
     }
 
-    /// The pure decision.
+    /// The pure decision upon what is recorded.
     async fn decide(&mut self, input: &Input, now: DateTime<Utc>) -> Decision {
-        let id = self.video;
         self.known().await;
-        let current = self.state.as_ref().and_then(|known| known.video.as_ref());
+        self.decide_upon(self.state.as_ref().and_then(|known| known.video.as_ref()), input, now)
+    }
+
+    fn decide_upon(&self, video: Option<&Video>, input: &Input, now: DateTime<Utc>) -> Decision {
         let began = Instant::now();
-        let decision = Video::decide(current, id, input, &self.around.setup, now);
+        let decision = Video::decide(video, self.video, input, &self.around.setup, now);
         metrics::decided(began.elapsed());
         decision
     }
@@ -467,7 +536,7 @@ impl Actor {
                     sends: 0,
                     interactive,
                     not_before,
-                    body,
+                    body: body.into(),
                 });
             }
             match &recorded.event {
@@ -488,57 +557,76 @@ impl Actor {
         Ok(jobs)
     }
 
-    /// Record, then send: events and outcome, then jobs and stop hints. Whoever sent the input is answered after this.
+    /// Records a decision that one input led to.
     async fn record(
         &mut self,
         (decision, jobs): (Decision, Jobs),
         outcome: Option<CommandOutcome>,
         user: &UserId,
     ) -> Result<Appended, StoreError> {
+        let mut step = [Step { span: self.span.take(), events: decision.events.len() }];
+        let recorded = self.record_steps((decision, jobs), outcome, user, &mut step).await;
+        let [step] = step;
+        // Still there when nothing was recorded: it is done again.
+        self.span = step.span.or(self.span.take());
+        recorded
+    }
+
+    /// Record, then send: jobs and stop hints, then events and outcome. Whoever sent the inputs is answered after this.
+    async fn record_steps(
+        &mut self,
+        (decision, jobs): (Decision, Jobs),
+        outcome: Option<CommandOutcome>,
+        user: &UserId,
+        steps: &mut [Step],
+    ) -> Result<Appended, StoreError> {
         let row = decision.video.as_ref().filter(|_| !decision.events.is_empty()).map(row_of);
         let (spent, garbage) = self.kept_of(&decision);
-        let booked = spent.clone();
-        let append = Append {
+        let append = Arc::new(Append {
             video: self.video,
             user: user.clone(),
             based_on: self.state.as_ref().map(|known| known.video.as_ref().map_or(0, |video| video.seq)),
-            events: decision.events.clone(),
+            events: decision.events,
             row,
-            plan: jobs.plan.clone(),
-            ended: jobs.ended.clone(),
+            plan: jobs.plan,
+            ended: jobs.ended,
             spent,
             garbage,
-            outcome: outcome.clone(),
-        };
-        if self.around.committer.append(append).await? == Appended::Lost {
+            outcome,
+        });
+        if self.around.committer.append(Arc::clone(&append)).await? == Appended::Lost {
             metrics::lost_fence();
             return Ok(Appended::Lost);
         }
+        let Append { events, plan, ended, spent, outcome, .. } = append.as_ref();
         if let Some(video) = &decision.video {
-            metrics::booked(&booked, &video.catalogue);
+            metrics::booked(spent, &video.catalogue);
         }
-        self.log(&decision.events);
-        let traces = self.traces_of(&decision.events);
-        self.tell_what_follows(&decision.events, &traces);
-        if !jobs.ended.is_empty() {
-            self.around.dispatcher.end(jobs.ended);
+        self.log(events);
+        if !ended.is_empty() {
+            self.around.dispatcher.end(ended.clone());
         }
-        // As in the journal: what ends and is ordered again in one decision is ordered.
-        self.around.dispatcher.plan(jobs.plan);
+        if !plan.is_empty() {
+            // As in the journal: what ends and is ordered again in one decision is ordered.
+            self.around.dispatcher.plan(plan.clone());
+        }
         self.stop(jobs.stopped, decision.video.as_ref());
-        let outcomes: Vec<_> = outcome.iter().cloned().collect();
-        let events = decision.events;
-        let moved = !events.is_empty();
-        if moved || !outcomes.is_empty() {
-            let recorded = Unpublished { video: self.video, user: user.clone(), events, outcomes };
-            self.around.outbox.publish_traced(recorded, &traces);
+        let mut rest = events.as_slice();
+        for Step { span, events } in steps {
+            let (own, later) = rest.split_at_checked(*events).unwrap_or((rest, &[]));
+            rest = later;
+            self.span = span.take();
+            let traces = self.traces_of(own);
+            self.tell_what_follows(own, &traces);
+            self.around.outbox.publish_events(self.video, user, own, &traces);
         }
+        outcome.iter().for_each(|outcome| self.around.outbox.publish_outcome(self.video, user, outcome));
         if let Some(known) = &mut self.state {
-            if moved {
+            if !events.is_empty() {
                 known.video = decision.video;
             }
-            let named = |outcome: CommandOutcome| ((user.clone(), outcome.command_id().clone()), outcome);
-            known.outcomes.extend(outcome.map(named));
+            let named = |outcome: &CommandOutcome| ((user.clone(), outcome.command_id().clone()), outcome.clone());
+            known.outcomes.extend(outcome.as_ref().map(named));
         }
         Ok(Appended::Committed)
     }
@@ -614,6 +702,35 @@ struct Jobs {
     plan: Vec<PlannedJob>,
     ended: Vec<JobId>,
     stopped: Vec<JobId>,
+}
+
+impl Jobs {
+    /// Adds what a later decision orders and ends: what it ends is not sent, whoever ordered it.
+    fn follow(&mut self, later: Self) {
+        self.plan.retain(|job| !later.ended.contains(&job.id));
+        self.plan.extend(later.plan);
+        self.ended.extend(later.ended);
+        self.stopped.extend(later.stopped);
+    }
+}
+
+/// One input's part of what is recorded together.
+#[derive(Debug)]
+struct Step {
+    /// What was done about it; its events are part of that.
+    span: Option<Span>,
+    /// How many events came of it.
+    events: usize,
+}
+
+/// What a worker is told.
+fn report_answer(reply: &Reply) -> Result<Reply, String> {
+    match reply {
+        Reply::Recorded => Ok(Reply::Recorded),
+        Reply::NotWanted(why) => Ok(Reply::NotWanted(*why)),
+        Reply::Claim(reply) => Ok(Reply::Claim(reply.clone())),
+        Reply::Answer { .. } | Reply::Rejected(_) => Err("it was answered as if it were a command".into()),
+    }
 }
 
 /// The jobs that an event sends on their way.

@@ -1,7 +1,8 @@
 //! Group commit: the appends of many actors share a transaction.
 //!
 //! While one transaction is being synced the next one's appends gather, so a busy coordinator syncs once for many videos
-//! and an idle one waits for nobody.
+//! and an idle one waits for nobody. Where many come together, a moment more is given for others to join: each transaction
+//! then writes the same pages for more of them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +16,14 @@ use crate::store::{Append, Appended, Moved, Store, StoreError};
 
 /// The most appends of one transaction: enough to share a sync, few enough to answer within it.
 const MOST: usize = 256;
+/// A transaction of this many appends shows that more are about to come.
+const BUSY: usize = 8;
+/// How long those may take to join.
+const JOIN: Duration = Duration::from_millis(3);
 /// How often positions are recorded when nothing else is.
 const POSITION_PAUSE: Duration = Duration::from_secs(1);
 
-type Waiting = (Append, oneshot::Sender<Result<Appended, StoreError>>);
+type Waiting = (Arc<Append>, oneshot::Sender<Result<Appended, StoreError>>);
 
 /// Where actors hand in what they decided.
 #[derive(Debug, Clone)]
@@ -35,7 +40,7 @@ impl Committer {
     }
 
     /// Records one append; the answer means committed.
-    pub async fn append(&self, append: Append) -> Result<Appended, StoreError> {
+    pub async fn append(&self, append: Arc<Append>) -> Result<Appended, StoreError> {
         let (reply, answer) = oneshot::channel();
         let stopped = || StoreError::Unavailable { action: "record", source: sqlx::Error::PoolClosed };
         self.sender.send((append, reply)).map_err(|_| stopped())?;
@@ -51,11 +56,21 @@ async fn run(
     mut waiting: mpsc::UnboundedReceiver<Waiting>,
 ) {
     let mut gathered: Vec<Waiting> = Vec::with_capacity(MOST);
+    let mut busy = false;
     loop {
         let received = clock.within(POSITION_PAUSE, waiting.recv_many(&mut gathered, MOST)).await;
         if received == Some(0) {
             return;
         }
+        if busy && gathered.len() < MOST {
+            clock.sleep(JOIN).await;
+            while gathered.len() < MOST
+                && let Ok(more) = waiting.try_recv()
+            {
+                gathered.push(more);
+            }
+        }
+        busy = gathered.len() >= BUSY;
         // Rows of all transactions in one order, so that two of them never wait for each other.
         gathered.sort_by_key(|(append, _)| append.video);
         let moved = positions.take_moved();
@@ -89,7 +104,7 @@ async fn run(
 /// One append that the database refuses must not hold back its neighbours.
 async fn one_by_one(
     store: &dyn Store,
-    appends: Vec<Append>,
+    appends: Vec<Arc<Append>>,
     replies: Vec<oneshot::Sender<Result<Appended, StoreError>>>,
 ) {
     for (append, reply) in appends.into_iter().zip(replies) {

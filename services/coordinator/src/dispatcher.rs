@@ -193,7 +193,7 @@ impl Loop {
             }
             let (ids, messages): (Vec<_>, Vec<_>) =
                 picked.iter().filter_map(|id| Some((*id, self.lines.message(*id)?))).unzip();
-            match self.wire.publish(messages.clone()).await {
+            match self.wire.publish(&messages).await {
                 Ok(refused) => {
                     for refused in refused {
                         if let (Some(id), Some(message)) = (ids.get(refused.index), messages.get(refused.index)) {
@@ -527,15 +527,18 @@ impl Lines {
     fn message(&self, id: JobId) -> Option<Outgoing> {
         let job = &self.jobs.get(&id)?.job;
         let send = job.sends + 1;
-        let payload = match codec::decode::<job::Job>(&job.body) {
-            Ok(order) if order.send != send => codec::encode(&job::Job { send, ..order }).ok()?,
-            Ok(_) | Err(_) => job.body.clone(),
+        // As it was planned, it says that it is sent for the first time.
+        // As it was planned, it says that it is sent for the first time.
+        let again = (send > 1).then(|| codec::decode::<job::Job>(&job.body).ok()).flatten();
+        let payload = match again {
+            Some(order) => codec::encode(&job::Job { send, ..order }).ok()?.into(),
+            None => job.body.clone(),
         };
         Some(Outgoing {
             subject: subject_of(job),
             message_id: Some(format!("{id}-{}-{send}", job.attempt)),
             headers: Vec::new(),
-            payload: Bytes::from(payload),
+            payload,
         })
     }
 

@@ -64,26 +64,29 @@ impl Outbox {
         Self { sender, marker }
     }
 
-    /// Publishes events, then the outcome of the command that caused them.
-    pub fn publish(&self, recorded: Unpublished) {
-        self.publish_traced(recorded, &[]);
+    /// Publishes events, then the outcomes of the commands that caused them.
+    pub fn publish(&self, recorded: &Unpublished) {
+        let Unpublished { video, user, events, outcomes } = recorded;
+        self.publish_events(*video, user, events, &[]);
+        outcomes.iter().for_each(|outcome| self.publish_outcome(*video, user, outcome));
     }
 
-    /// The same for events whose traces are known. Those of others follow from their commands, as far as they had one.
-    pub fn publish_traced(&self, recorded: Unpublished, traces: &[Trace]) {
-        let Unpublished { video, user, events, outcomes } = recorded;
-        for (nth, event) in events.into_iter().enumerate() {
+    /// Publishes events, whose traces may be known. Those of others follow from their commands, as far as they had one.
+    pub fn publish_events(&self, video: VideoId, user: &UserId, events: &[Recorded], traces: &[Trace]) {
+        for (nth, event) in events.iter().enumerate() {
             let of_command = || event.command_id.as_ref().map(|id| Trace::of_command(video, id));
-            let mut message = event_message(&user, video, &event);
+            let mut message = event_message(user, video, event);
             message.headers.extend(traced(traces.get(nth).copied().or_else(of_command)));
             self.send(Item { message, left: Left::Event(video, event.seq) });
         }
-        for outcome in outcomes {
-            // The stream is everybody's, so the user is part of it: one's outcome is never a repeat of another's.
-            let id = Some(format!("{video}-c-{user}-{}", outcome.command_id()));
-            let left = Left::Outcome(video, user.clone(), outcome.command_id().clone());
-            self.send(Item { message: outcome_message(&user, &video.to_string(), &outcome, id), left });
-        }
+    }
+
+    /// Publishes the outcome of a command.
+    pub fn publish_outcome(&self, video: VideoId, user: &UserId, outcome: &CommandOutcome) {
+        // The stream is everybody's, so the user is part of it: one's outcome is never a repeat of another's.
+        let id = Some(format!("{video}-c-{user}-{}", outcome.command_id()));
+        let left = Left::Outcome(video, user.clone(), outcome.command_id().clone());
+        self.send(Item { message: outcome_message(user, &video.to_string(), outcome, id), left });
     }
 
     /// Publishes an outcome that is kept nowhere, or is kept already: a repeat must arrive each time it is asked for.
@@ -111,7 +114,7 @@ impl Outbox {
 async fn run(wire: Arc<dyn Wire>, clock: Arc<dyn Clock>, marker: Marker, mut items: mpsc::UnboundedReceiver<Item>) {
     let mut batch = Vec::with_capacity(MOST);
     while items.recv_many(&mut batch, MOST).await > 0 {
-        let messages: Vec<_> = batch.iter().map(|item| item.message.clone()).collect();
+        let (messages, left): (Vec<_>, Vec<_>) = batch.drain(..).map(|Item { message, left }| (message, left)).unzip();
         let refused = store_all(wire.as_ref(), clock.as_ref(), &messages).await;
         if !refused.is_empty() {
             // It counts as published: the journal has it, and everybody behind it must not wait for ever.
@@ -122,8 +125,8 @@ async fn run(wire: Arc<dyn Wire>, clock: Arc<dyn Clock>, marker: Marker, mut ite
             }
         }
         let mut published = Published::default();
-        for item in batch.drain(..) {
-            match item.left {
+        for left in left {
+            match left {
                 Left::Event(video, seq) => published.events.push((video, seq)),
                 Left::Outcome(video, user, command) => published.outcomes.push((video, user, command)),
                 Left::Nothing => {}
@@ -138,7 +141,7 @@ async fn run(wire: Arc<dyn Wire>, clock: Arc<dyn Clock>, marker: Marker, mut ite
 async fn store_all(wire: &dyn Wire, clock: &dyn Clock, messages: &[Outgoing]) -> Vec<Refused> {
     let mut told = false;
     loop {
-        match wire.publish(messages.to_vec()).await {
+        match wire.publish(messages).await {
             Ok(refused) => return refused,
             Err(error) if !std::mem::replace(&mut told, true) => {
                 tracing::warn!(error = %error, "events wait for the bus");

@@ -99,7 +99,7 @@ async fn take_over(
     if !unpublished.is_empty() || !jobs.is_empty() {
         tracing::info!(videos = unpublished.len(), jobs = jobs.len(), "unfinished work is taken over");
     }
-    unpublished.into_iter().for_each(|recorded| around.outbox.publish(recorded));
+    unpublished.iter().for_each(|recorded| around.outbox.publish(recorded));
     around.dispatcher.plan(jobs);
     Ok(())
 }

@@ -19,7 +19,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Store, StoreError};
-use crate::video::{Checkpoint, Video};
+use crate::video::Video;
 
 /// The most events of one page of history: with public bodies it stays far below what a message may hold.
 const PAGE: usize = 500;
@@ -155,7 +155,10 @@ async fn about(store: &dyn Store, user: &UserId, id: &str, name: &str, body: &[u
         "compare" => {
             let AskCompare { a, b } = read(body)?;
             let unknown = || Rejection::new(Code::UnknownCheckpoint, "the video has no such checkpoints");
-            [a, b].iter().filter_map(|id| video.checkpoints.get(id)).try_for_each(Checkpoint::still_there)?;
+            [a, b]
+                .iter()
+                .filter_map(|id| video.checkpoints.get(id))
+                .try_for_each(|checkpoint| checkpoint.still_there())?;
             json(&video.compare(a, b).ok_or_else(unknown)?)
         }
         _ => {

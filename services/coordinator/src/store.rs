@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use messages::artifact::Digest;
 use messages::catalogue::Catalogue;
 use messages::event::{CommandOutcome, Event, Recorded};
 use messages::id::{ArtifactId, CommandId, JobId, UserId, VideoId};
@@ -131,7 +133,7 @@ pub struct PlannedJob {
     /// Not to be sent before this time.
     pub not_before: DateTime<Utc>,
     /// The job's message.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 /// What became of an append.
@@ -247,7 +249,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn load(&self, video: VideoId) -> Result<Loaded, StoreError>;
 
     /// Records many appends and positions in one transaction. Losers of the fence are left out, their neighbours commit.
-    async fn append(&self, appends: Vec<Append>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError>;
+    async fn append(&self, appends: Vec<Arc<Append>>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError>;
 
     /// Remembers what has left for NATS. Forgetting it would only send it again.
     async fn mark_published(&self, published: Published) -> Result<(), StoreError>;
@@ -329,5 +331,13 @@ fn artifacts_of(recorded: &Recorded) -> Vec<ArtifactId> {
         Event::JobDone { artifacts, .. } => artifacts.iter().map(|artifact| artifact.id).collect(),
         Event::SpecEdited { artifact, .. } => vec![artifact.id],
         _ => Vec::new(),
+    }
+}
+
+/// The catalogue that a video keeps, as its first event says.
+const fn catalogue_of(first: &Recorded) -> Option<Digest> {
+    match &first.event {
+        Event::VideoCreated { catalogue, .. } => Some(*catalogue),
+        _ => None,
     }
 }

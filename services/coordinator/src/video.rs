@@ -62,7 +62,8 @@ mod tests;
 /// Which artifact version stands under each key.
 pub type Selection = BTreeMap<ArtifactKey, ArtifactId>;
 
-/// One video, as its events made it.
+/// One video, as its events made it. Cheap to copy, because every decision drafts on a copy of its own: what most of them
+/// leave as it is is shared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Video {
     /// Its id.
@@ -72,7 +73,7 @@ pub struct Video {
     /// Its owner: for everybody else it does not exist.
     pub user: UserId,
     /// What it was asked to be, frozen.
-    pub request: Request,
+    pub request: Arc<Request>,
     /// SHA-256 of the `create` body, by which a repeated one is recognised.
     pub create_body: Digest,
     /// The command that created it.
@@ -92,13 +93,13 @@ pub struct Video {
     /// Every branch.
     pub branches: BTreeMap<BranchName, Branch>,
     /// Every checkpoint, those still in the making included.
-    pub checkpoints: BTreeMap<CheckpointId, Checkpoint>,
+    pub checkpoints: BTreeMap<CheckpointId, Arc<Checkpoint>>,
     /// Every version of every artifact.
     pub artifacts: BTreeMap<ArtifactId, Arc<Artifact>>,
     /// The artifacts whose objects retention has collected; what is known of them stays.
     pub collected: BTreeSet<ArtifactId>,
     /// Every job that was ever ordered.
-    pub jobs: BTreeMap<JobId, Job>,
+    pub jobs: BTreeMap<JobId, Arc<Job>>,
     /// What reached a paid provider; append-only.
     pub ledger: Vec<LedgerRow>,
 }
@@ -445,7 +446,7 @@ impl Video {
             id,
             seq: first.seq,
             user: user.clone(),
-            request: request.clone(),
+            request: Arc::new(request.clone()),
             create_body: *body,
             created_by: first.command_id.clone(),
             catalogue,
@@ -470,7 +471,7 @@ impl Video {
             id,
             seq,
             user,
-            request: Request {
+            request: Arc::new(Request {
                 prompt: String::new(),
                 description: None,
                 models: Models { language: nobody(), image: nobody(), video: nobody(), music: nobody() },
@@ -479,7 +480,7 @@ impl Video {
                 template: None,
                 creativity: 0.0,
                 seed: 0,
-            },
+            }),
             create_body: Digest::of(b""),
             created_by: None,
             catalogue: Arc::new(Catalogue { models: Vec::new(), beats: Vec::new(), archetypes: Vec::new() }),
@@ -555,7 +556,7 @@ impl Video {
                 self.touch_branch_of(job.checkpoint);
             }
             Event::JobFailed { job, attempt: _, kind: _, reason, gave_up } => {
-                if let Some(state) = self.jobs.get_mut(job) {
+                if let Some(state) = self.job_mut(*job) {
                     state.failures += 1;
                     if *gave_up {
                         state.state = JobState::Failed { reason: reason.clone() };
@@ -568,7 +569,7 @@ impl Video {
                 let overrides = known.map(|known| known.overrides.clone()).unwrap_or_default();
                 let (replaces, failures) = known.map_or((None, 0), |known| (known.replaces, known.failures));
                 self.plan_job(*job, *attempt, *not_before, overrides, replaces);
-                if let Some(state) = self.jobs.get_mut(job) {
+                if let Some(state) = self.job_mut(*job) {
                     // A person's retry starts the count afresh.
                     state.failures = if command_id.is_some() { 0 } else { failures };
                 }
@@ -578,12 +579,12 @@ impl Video {
             }
             Event::JobClaimed { job, nonce, price_usd, .. } => {
                 let claim = Claimed { nonce: *nonce, price: *price_usd, at: now, provider_job: None };
-                if let Some(state) = self.jobs.get_mut(job) {
+                if let Some(state) = self.job_mut(*job) {
                     state.claim = Some(claim);
                 }
             }
             Event::JobSubmitted { job, provider_job, .. } => {
-                if let Some(claim) = self.jobs.get_mut(job).and_then(|job| job.claim.as_mut()) {
+                if let Some(claim) = self.job_mut(*job).and_then(|job| job.claim.as_mut()) {
                     claim.provider_job = Some(provider_job.clone());
                     claim.at = now;
                 }
@@ -593,7 +594,7 @@ impl Video {
                 self.touch_branch_of(job.checkpoint);
             }
             Event::CheckpointCreated { checkpoint_id, branch, warnings, .. } => {
-                if let Some(checkpoint) = self.checkpoints.get_mut(checkpoint_id) {
+                if let Some(checkpoint) = self.checkpoint_mut(*checkpoint_id) {
                     checkpoint.state = CheckpointState::Pending;
                     checkpoint.created_at = now;
                     checkpoint.first_selection = checkpoint.selection.clone();
@@ -609,24 +610,24 @@ impl Video {
                     answer: review::continued(*checkpoint_id, branch, *phase, asked != checkpoint_id),
                 };
                 if asked != checkpoint_id
-                    && let Some(named) = self.checkpoints.get_mut(asked)
+                    && let Some(named) = self.checkpoint_mut(*asked)
                 {
                     named.selection = named.first_selection.clone();
                     named.approved_away.push(approval.clone());
                 }
-                if let Some(checkpoint) = self.checkpoints.get_mut(checkpoint_id) {
+                if let Some(checkpoint) = self.checkpoint_mut(*checkpoint_id) {
                     checkpoint.state = CheckpointState::Approved;
                     checkpoint.approval = Some(approval);
                 }
             }
             Event::CheckpointRejected { checkpoint_id, superseded_by, .. } => {
-                if let Some(checkpoint) = self.checkpoints.get_mut(checkpoint_id) {
+                if let Some(checkpoint) = self.checkpoint_mut(*checkpoint_id) {
                     checkpoint.state = CheckpointState::Abandoned { superseded_by: Some(*superseded_by) };
                     checkpoint.abandoned_at = Some(now);
                 }
             }
             Event::CheckpointAbandoned { checkpoint_id, .. } => {
-                if let Some(checkpoint) = self.checkpoints.get_mut(checkpoint_id) {
+                if let Some(checkpoint) = self.checkpoint_mut(*checkpoint_id) {
                     checkpoint.state = CheckpointState::Abandoned { superseded_by: None };
                     checkpoint.abandoned_at = Some(now);
                 }
@@ -634,13 +635,13 @@ impl Video {
             Event::CheckpointsCollected { checkpoint_ids, artifacts, bytes: _ } => {
                 self.collected.extend(artifacts);
                 for id in checkpoint_ids {
-                    if let Some(checkpoint) = self.checkpoints.get_mut(id) {
+                    if let Some(checkpoint) = self.checkpoint_mut(*id) {
                         checkpoint.collected = true;
                     }
                 }
             }
             Event::CheckpointPinned { checkpoint_id, pinned, .. } => {
-                if let Some(checkpoint) = self.checkpoints.get_mut(checkpoint_id) {
+                if let Some(checkpoint) = self.checkpoint_mut(*checkpoint_id) {
                     checkpoint.pinned = *pinned;
                 }
             }
@@ -649,13 +650,13 @@ impl Video {
             }
             Event::SpecEdited { checkpoint_id, artifact, warnings, .. } => {
                 self.add_version(*checkpoint_id, artifact);
-                if let Some(checkpoint) = self.checkpoints.get_mut(checkpoint_id) {
+                if let Some(checkpoint) = self.checkpoint_mut(*checkpoint_id) {
                     checkpoint.selection.insert(artifact.key, artifact.id);
                     checkpoint.warnings = warnings.clone();
                 }
             }
             Event::ArtifactOrdered { checkpoint_id, key, version, job, overrides, .. } => {
-                let replaces = self.checkpoints.get_mut(checkpoint_id).and_then(|checkpoint| {
+                let replaces = self.checkpoint_mut(*checkpoint_id).and_then(|checkpoint| {
                     checkpoint.last_version.insert(*key, *version);
                     checkpoint.selection.get(key).copied()
                 });
@@ -688,7 +689,7 @@ impl Video {
             Event::VideoDeleted { .. } => {
                 self.deleted = Some(command_id.clone().unwrap_or_else(|| self.unnamed_command()));
                 for job in self.jobs.values_mut().filter(|job| job.state == JobState::Planned) {
-                    job.state = JobState::Cancelled;
+                    Arc::make_mut(job).state = JobState::Cancelled;
                 }
             }
         }
@@ -738,7 +739,7 @@ impl Video {
             abandoned_at: None,
             collected: false,
         };
-        self.checkpoints.insert(id, checkpoint);
+        self.checkpoints.insert(id, Arc::new(checkpoint));
         let progress = self.branches.get(branch).map_or(0.0, |branch| branch.progress);
         let opened_from = self.branches.get(branch).and_then(|branch| branch.opened_from);
         self.branches.insert(branch.clone(), Branch { opened_from, head: id, state: BranchState::Running, progress });
@@ -764,10 +765,10 @@ impl Video {
             approved_away: Vec::new(),
             pinned: false,
             abandoned_at: None,
-            ..original.clone()
+            ..original.as_ref().clone()
         };
         let progress = f64::from(sibling.phase.number()) * 25.0;
-        self.checkpoints.insert(id, sibling);
+        self.checkpoints.insert(id, Arc::new(sibling));
         let opened = Branch { opened_from: Some(from), head: id, state: BranchState::Paused, progress };
         self.branches.insert(branch.clone(), opened);
         self.current_branch = branch.clone();
@@ -783,11 +784,20 @@ impl Video {
     ) {
         let basis = self.basis(id.checkpoint, id.artifact);
         let state = JobState::Planned;
-        self.jobs.insert(id, Job { attempt, failures: 0, state, not_before, overrides, replaces, basis, claim: None });
+        let job = Job { attempt, failures: 0, state, not_before, overrides, replaces, basis, claim: None };
+        self.jobs.insert(id, Arc::new(job));
+    }
+
+    fn checkpoint_mut(&mut self, id: CheckpointId) -> Option<&mut Checkpoint> {
+        self.checkpoints.get_mut(&id).map(Arc::make_mut)
+    }
+
+    fn job_mut(&mut self, id: JobId) -> Option<&mut Job> {
+        self.jobs.get_mut(&id).map(Arc::make_mut)
     }
 
     fn set_job_state(&mut self, id: JobId, state: JobState) {
-        if let Some(job) = self.jobs.get_mut(&id) {
+        if let Some(job) = self.job_mut(id) {
             job.state = state;
         }
     }
@@ -795,7 +805,7 @@ impl Video {
     /// A new artifact joins its checkpoint's versions; while the phase runs, its selection too.
     fn add_artifact(&mut self, artifact: &Artifact) {
         self.add_version(artifact.checkpoint_id, artifact);
-        if let Some(checkpoint) = self.checkpoints.get_mut(&artifact.checkpoint_id)
+        if let Some(checkpoint) = self.checkpoint_mut(artifact.checkpoint_id)
             && checkpoint.state == CheckpointState::Making
         {
             checkpoint.selection.insert(artifact.key, artifact.id);
@@ -803,7 +813,7 @@ impl Video {
     }
 
     fn add_version(&mut self, checkpoint: CheckpointId, artifact: &Artifact) {
-        if let Some(checkpoint) = self.checkpoints.get_mut(&checkpoint) {
+        if let Some(checkpoint) = self.checkpoint_mut(checkpoint) {
             let versions = checkpoint.versions.entry(artifact.key).or_default();
             versions.push(artifact.id);
             let last = checkpoint.last_version.entry(artifact.key).or_default();
@@ -819,7 +829,7 @@ impl Video {
     /// Selects a version; a chunk brings the last frame that was made with it.
     fn select_artifact(&mut self, checkpoint: CheckpointId, key: ArtifactKey, id: ArtifactId) {
         let companion = self.companion(key, id);
-        if let Some(checkpoint) = self.checkpoints.get_mut(&checkpoint) {
+        if let Some(checkpoint) = self.checkpoint_mut(checkpoint) {
             for (key, id) in std::iter::once((key, id)).chain(companion) {
                 checkpoint.selection.insert(key, id);
                 let versions = checkpoint.versions.entry(key).or_default();
@@ -937,6 +947,7 @@ impl Video {
         self.jobs
             .range(JobId { checkpoint, artifact: ArtifactKey::Spec, version: 0 }..)
             .take_while(move |(id, _)| id.checkpoint == checkpoint)
+            .map(|(id, job)| (id, job.as_ref()))
             .filter(|(_, job)| job.state == JobState::Planned)
     }
 }

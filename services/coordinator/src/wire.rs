@@ -45,7 +45,7 @@ pub struct WireError {
 pub trait Wire: Send + Sync + std::fmt::Debug {
     /// Stores messages in their streams, in order; an answer means that all of them are stored but those that never can
     /// be. After an error some may be.
-    async fn publish(&self, messages: Vec<Outgoing>) -> Result<Vec<Refused>, WireError>;
+    async fn publish(&self, messages: &[Outgoing]) -> Result<Vec<Refused>, WireError>;
 
     /// Tells whoever listens now.
     async fn notify(&self, subject: String, payload: Bytes);

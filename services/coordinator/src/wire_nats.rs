@@ -39,16 +39,16 @@ async fn in_time<T>(action: &'static str, work: impl Future<Output = Result<T, W
 
 #[async_trait]
 impl Wire for NatsWire {
-    async fn publish(&self, messages: Vec<Outgoing>) -> Result<Vec<Refused>, WireError> {
+    async fn publish(&self, messages: &[Outgoing]) -> Result<Vec<Refused>, WireError> {
         in_time("store messages", async {
             let (mut receipts, mut refused) = (Vec::with_capacity(messages.len()), Vec::new());
-            for (index, message) in messages.into_iter().enumerate() {
+            for (index, message) in messages.iter().enumerate() {
                 let mut headers = HeaderMap::new();
                 for (name, value) in &message.headers {
                     headers.insert(*name, value.as_str());
                 }
-                let sent =
-                    self.bus.publish_async(message.subject, headers, message.payload, message.message_id.as_deref());
+                let (subject, payload) = (message.subject.clone(), message.payload.clone());
+                let sent = self.bus.publish_async(subject, headers, payload, message.message_id.as_deref());
                 match sent.await {
                     Ok(receipt) => receipts.push((index, receipt)),
                     Err(error) => refused.push(never(index, error)?),

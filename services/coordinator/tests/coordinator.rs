@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use messages::id::{JobId, UserId};
 use messages::phase::Phase;
 use messages::query::VideoStatus;
+use messages::service::Service;
 use messages::subject::{self, Partition};
 use serde_json::{Value, json};
 
@@ -366,5 +368,58 @@ async fn questions_about_what_is_not_there_are_answered_at_once() {
     assert_eq!(known["status"], "pending");
     let history = stage.query("local", &ours, "history", json!({"after_seq": 1})).await.expect("it is known");
     assert_eq!((&history["events"][0]["seq"], &history["finished"]), (&json!(2), &json!(false)));
+    coordinator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_waits_for_is_next_however_many_films_others_have() {
+    const FILMS: usize = 100;
+    let mut stage = Stage::set().await;
+    let (coordinator, workers) = (stage.coordinator(), Workers::start(&stage.bus));
+    let [many, one]: [UserId; 2] = ["many", "one"].map(|user| user.parse().expect("a user"));
+    let command = async |stage: &Stage, user: &UserId, video, verb: &str, body: Value| {
+        stage.publish_as(user, video, verb, &body, None).await;
+    };
+    let approve = async |stage: &mut Stage, user: &UserId, video, phase: usize| {
+        let waiting = checkpoint_of(&stage.event(video, "checkpoint_created", phase).await);
+        command(stage, user, video, "approve", json!({"checkpoint_id": waiting})).await;
+    };
+    let film_of_one = new_video();
+    command(&stage, &one, film_of_one, "create", film()).await;
+    approve(&mut stage, &one, film_of_one, 1).await;
+    let board = checkpoint_of(&stage.event(film_of_one, "checkpoint_created", 2).await);
+    let films: Vec<_> = (0..FILMS).map(|_| new_video()).collect();
+    for film_of_many in &films {
+        command(&stage, &many, *film_of_many, "create", film()).await;
+    }
+    for film_of_many in &films {
+        stage.event(*film_of_many, "checkpoint_created", 1).await;
+    }
+
+    // One worker has one of their 200 pictures in its hands when the other asks.
+    let before = workers.taken().len();
+    workers.follow(Script::Hold);
+    for film_of_many in &films {
+        approve(&mut stage, &many, *film_of_many, 1).await;
+    }
+    for film_of_many in &films {
+        stage.event(*film_of_many, "phase_started", 2).await;
+    }
+    until("a picture is begun", async || (workers.taken().len() > before).then_some(())).await;
+    let again = json!({"checkpoint_id": board, "artifact_key": "beat_0"});
+    command(&stage, &one, film_of_one, "regenerate", again).await;
+    let ordered = stage.event(film_of_one, "artifact_ordered", 1).await;
+    let job: JobId = ordered["job"].as_str().expect("a job").parse().expect("valid");
+    let jobs = stage.bus.jetstream().get_stream(subject::JOBS).await.expect("there is a stream");
+    let at = subject::job(Service::Storyboard, &one, film_of_one, job);
+    until("it is in the queue", async || jobs.get_last_raw_message_by_subject(&at).await.ok()).await;
+
+    workers.follow(Script::Make);
+    until("two pictures more are taken", async || (workers.taken().len() > before + 1).then_some(())).await;
+    assert_eq!(workers.taken()[before + 1].0, job, "it is the very next one");
+    stage.event(film_of_one, "artifact_ready", 1).await;
+    for film_of_many in &films {
+        stage.event(*film_of_many, "checkpoint_created", 2).await;
+    }
     coordinator.stop().await;
 }

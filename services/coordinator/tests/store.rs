@@ -197,7 +197,7 @@ async fn an_event_of_a_newer_program_is_named_and_never_dropped() {
     let neighbour = (2..).map(video).find(|id| Partition::of(*id) == partition).expect("there are enough");
     let stranger = (2..).map(video).find(|id| Partition::of(*id) != partition).expect("there are enough");
     for id in [newer, neighbour, stranger] {
-        store.append(vec![created(id), made(id, 2)], Vec::new()).await.expect("it is recorded");
+        store.append(vec![created(id).into(), made(id, 2).into()], Vec::new()).await.expect("it is recorded");
     }
     sqlx::query("update event set type = 'video_dreamt', body = $1 where video_id = $2 and seq = 2")
         .bind(r#"{"type": "video_dreamt", "by": "an android"}"#)
@@ -239,7 +239,7 @@ async fn an_artifact_key_that_is_unknown_makes_its_job_wait_and_no_other() {
     let id = video(1);
     let plan = vec![samples::job(id, 1), samples::job(id, 2)];
     let order = coordinator::store::Append { plan, ..created(id) };
-    store.append(vec![order], Vec::new()).await.expect("it is recorded");
+    store.append(vec![order.into()], Vec::new()).await.expect("it is recorded");
     let known = samples::job_id(id, 1).to_string();
     let newer = known.replace(&ArtifactKey::Beat(0).to_string(), "hologram_0");
     sqlx::query("update job set id = $1 where id = $2")

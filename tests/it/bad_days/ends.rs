@@ -69,7 +69,10 @@ async fn ended_in_every_phase(end: impl AsyncFn(&mut System)) {
 /// Asks for something that takes one job of a service, and returns when a worker has just begun it.
 async fn begun<T>(system: &System, service: &str, ask: impl AsyncFnOnce() -> T) -> T {
     let nats = system.nats().await;
-    let mut signs_of_life = nats.subscribe("video.*.*.progress.*").await.expect("a subscription");
+    // A job that is done in no time says nothing before that.
+    let progress = nats.subscribe("video.*.*.progress.*").await.expect("a subscription");
+    let reports = nats.subscribe("coordinator.*.done").await.expect("a subscription");
+    let mut signs_of_life = futures::stream::select(progress, reports);
     nats.flush().await.expect("NATS heard of it");
     let queue = jetstream::new(nats).get_stream("JOBS").await.expect("the stream is there");
     // Held in the queue until everything else has been said and written, or the job could be done before the answer.

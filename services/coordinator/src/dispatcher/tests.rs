@@ -27,7 +27,7 @@ fn chunk(user: &str, video: u128, n: u32) -> PlannedJob {
         sends: 0,
         interactive: false,
         not_before: at(0),
-        body: Vec::new(),
+        body: Bytes::new(),
     }
 }
 

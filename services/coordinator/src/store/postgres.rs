@@ -99,7 +99,7 @@ impl Store for PostgresStore {
         self.reads.load(video).await
     }
 
-    async fn append(&self, appends: Vec<Append>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
+    async fn append(&self, appends: Vec<Arc<Append>>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
         let catalogues = Arc::clone(&self.catalogues);
         self.writers
             .run("record", move |connection| {
@@ -185,7 +185,7 @@ impl Store for PostgresStore {
 /// Records everything or nothing. Almost always no video is in it twice, and one statement does it.
 async fn append(
     connection: &mut PgConnection,
-    appends: &[Append],
+    appends: &[Arc<Append>],
     positions: &[Moved],
     catalogues: &Mutex<HashSet<String>>,
 ) -> Result<Vec<Appended>, sqlx::Error> {
@@ -193,8 +193,9 @@ async fn append(
     let mut stored = Vec::new();
     let rounds = rounds(appends);
     let is_known = |digest: &str| catalogues.lock().unwrap_or_else(PoisonError::into_inner).contains(digest);
-    let batch =
-        |places: &[usize], positions| Batch::new(places.iter().map(|place| &appends[*place]), positions, is_known);
+    let batch = |places: &[usize], positions| {
+        Batch::new(places.iter().map(|place| appends[*place].as_ref()), positions, is_known)
+    };
     match rounds.as_slice() {
         [] => stored.extend(run(connection, batch(&[], positions)?, &[], appends, &mut results).await?),
         [places] => stored.extend(run(connection, batch(places, positions)?, places, appends, &mut results).await?),
@@ -216,7 +217,7 @@ async fn run(
     connection: &mut PgConnection,
     batch: Batch,
     places: &[usize],
-    appends: &[Append],
+    appends: &[Arc<Append>],
     results: &mut [Appended],
 ) -> Result<Vec<String>, sqlx::Error> {
     let catalogues = batch.catalogues().to_vec();

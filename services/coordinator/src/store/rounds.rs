@@ -1,6 +1,7 @@
 //! How appends share statements.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use messages::id::VideoId;
 
@@ -8,7 +9,7 @@ use super::Append;
 
 /// Splits appends so that no round has a video twice: what is appended after something else must find that recorded.
 /// Gives the places of each round's appends.
-pub(super) fn rounds(appends: &[Append]) -> Vec<Vec<usize>> {
+pub(super) fn rounds(appends: &[Arc<Append>]) -> Vec<Vec<usize>> {
     let mut rounds: Vec<Vec<usize>> = Vec::new();
     let mut before: HashMap<VideoId, usize> = HashMap::new();
     for (place, append) in appends.iter().enumerate() {

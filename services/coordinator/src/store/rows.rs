@@ -74,7 +74,7 @@ pub(super) fn planned_job(row: &impl Cells) -> Result<PlannedJob, StoreError> {
         sends: row.number("sends") as u32,
         interactive: row.number("priority") > 0,
         not_before: time(row.number("not_before")),
-        body: row.bytes("body"),
+        body: row.bytes("body").into(),
     })
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -137,7 +138,7 @@ impl Store for SqliteStore {
         self.reads.load(video).await
     }
 
-    async fn append(&self, appends: Vec<Append>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
+    async fn append(&self, appends: Vec<Arc<Append>>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
         self.transaction("record", move |connection| {
             Box::pin(async move { append::append(connection, &appends, &positions).await })
         })

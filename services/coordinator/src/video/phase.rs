@@ -82,7 +82,7 @@ impl Video {
         let expected = self.checkpoints.get(&checkpoint).map(|checkpoint| checkpoint.expected.clone());
         expected.unwrap_or_default().into_iter().filter_map(move |artifact| {
             let id = JobId { checkpoint, artifact, version: 1 };
-            Some((id, self.jobs.get(&id)?))
+            Some((id, self.jobs.get(&id)?.as_ref()))
         })
     }
 

@@ -1,5 +1,7 @@
 //! What people do at checkpoints: go on, another way, back, or not at all.
 
+use std::sync::Arc;
+
 use messages::artifact::{Artifact, ArtifactKey, Content, Digest};
 use messages::catalogue::{Catalogue, ModelKind};
 use messages::checkpoint::{Abandon, Approve, Edit, Fork, Pin, Regenerate, Reject, Select, Take};
@@ -52,7 +54,7 @@ pub(super) enum Way {
 impl Video {
     fn checkpoint(&self, id: CheckpointId) -> Result<&Checkpoint, Rejection> {
         let unknown = || Rejection::new(Code::UnknownCheckpoint, format!("the video has no checkpoint `{id}`"));
-        self.checkpoints.get(&id).ok_or_else(unknown)
+        self.checkpoints.get(&id).map(Arc::as_ref).ok_or_else(unknown)
     }
 
     /// The rule for approvals, one for commands, status and lists of what is allowed (W1, W14, W15, W53).

@@ -1,6 +1,7 @@
 //! What queries show: pure functions of a video's state, one builder for every door (W45).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use messages::artifact::{Artifact, ArtifactKey, Content};
 use messages::checkpoint::{Approve, Fork};
@@ -97,10 +98,10 @@ impl Video {
 
     /// The newest pending checkpoint, of one branch or of all; of two as new, that of the branch that moved last.
     pub fn current_checkpoint(&self, branch: Option<&BranchName>) -> Option<CheckpointId> {
-        let pending = |(_, checkpoint): &(&CheckpointId, &Checkpoint)| {
+        let pending = |(_, checkpoint): &(&CheckpointId, &Arc<Checkpoint>)| {
             checkpoint.state == CheckpointState::Pending && branch.is_none_or(|branch| checkpoint.branch == *branch)
         };
-        let newest = |(_, checkpoint): &(&CheckpointId, &Checkpoint)| {
+        let newest = |(_, checkpoint): &(&CheckpointId, &Arc<Checkpoint>)| {
             (checkpoint.created_at, checkpoint.branch == self.current_branch, checkpoint.phase)
         };
         self.checkpoints.iter().filter(pending).max_by_key(newest).map(|(id, _)| *id)
@@ -318,7 +319,7 @@ impl Video {
             title: self.settings.title.clone(),
             status: self.status(),
             progress: self.progress(),
-            request: self.request.clone(),
+            request: self.request.as_ref().clone(),
             auto_continue: self.settings.auto_continue.clone(),
             budget_usd: self.settings.budget_usd,
             spent_usd: self.spent(),

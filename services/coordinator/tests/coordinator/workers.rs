@@ -28,6 +28,8 @@ pub enum Script {
     Fail,
     /// It is taken and nothing is ever said of it.
     Swallow,
+    /// It takes until the script changes.
+    Hold,
 }
 
 /// One worker per service. They end with their test.
@@ -94,17 +96,27 @@ impl Worker {
         let message = pull.next().await?.ok()?;
         let job: Job = codec::decode(&message.payload).expect("a job");
         self.taken.lock().expect("not poisoned").push((job.id, job.send));
-        let script = *self.script.lock().expect("not poisoned");
-        let said = match script {
+        let said = match self.script().await {
             Script::Make => self.say(&job, Done { made: made(&job), spent: Vec::new() }).await,
             Script::Fail => {
                 let kind = FailureKind::RetryLater;
                 self.say(&job, Failed { kind, reason: "the brush broke".into(), retry_after_s: None }).await
             }
-            Script::Swallow => Some(()),
+            Script::Swallow | Script::Hold => Some(()),
         };
         let kind = if said.is_some() { AckKind::Ack } else { AckKind::Nak(None) };
         message.ack_with(kind).await.ok()
+    }
+
+    /// What is to be done, as soon as there is something to do.
+    async fn script(&self) -> Script {
+        loop {
+            let script = *self.script.lock().expect("not poisoned");
+            if script != Script::Hold {
+                return script;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Reports until a coordinator says that it is recorded.

@@ -29,7 +29,7 @@ async fn opened(server: &PostgresServer) -> Arc<dyn Store> {
 async fn insist(store: &dyn Store, append: &Append) -> Appended {
     let since = Instant::now();
     loop {
-        match store.append(vec![append.clone()], Vec::new()).await {
+        match store.append(vec![append.clone().into()], Vec::new()).await {
             Ok(results) => return results[0],
             Err(error) => assert!(since.elapsed() < Duration::from_secs(30), "{}", sentence(&error)),
         }
@@ -118,7 +118,7 @@ async fn a_question_while_the_server_is_away_says_why() {
 async fn a_lock_that_somebody_holds_is_waited_for_and_not_for_ever() {
     let database = PostgresDatabase::new().await;
     let store = store::open(&named(&database.url)).await.expect("it opens");
-    let append = |n| store.append(vec![created(video(n))], Vec::new());
+    let append = |n| store.append(vec![created(video(n)).into()], Vec::new());
     append(1).await.expect("it is recorded");
     let mut somebody = connect(&database.url).await;
     let hold = "begin; lock table event in access exclusive mode";
@@ -164,7 +164,7 @@ async fn callers_that_go_away_leave_no_transaction_open_and_nothing_half_done() 
     let batch = |n: u128| {
         // A video twice in a batch: these need a transaction.
         let twice = (0..8).flat_map(|k| [created(video(n * 8 + k)), made(video(n * 8 + k), 2)]);
-        (store.clone(), twice.collect::<Vec<_>>())
+        (store.clone(), twice.map(Arc::new).collect::<Vec<_>>())
     };
     let mut asked = Vec::new();
     for n in 0..60_u128 {

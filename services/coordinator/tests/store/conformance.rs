@@ -21,7 +21,7 @@ pub trait Database: Send + Sync {
 }
 
 pub async fn commit(store: &dyn Store, append: Append) {
-    let results = store.append(vec![append], Vec::new()).await.expect("it is recorded");
+    let results = store.append(vec![append.into()], Vec::new()).await.expect("it is recorded");
     assert_eq!(results, [Appended::Committed]);
 }
 
@@ -57,7 +57,7 @@ pub async fn of_two_appends_in_the_same_place_one_is_recorded(store: &dyn Store)
     let kept = Append { plan: vec![job(video(1), 8)], ..append(video(1), Vec::new()) };
     commit(store, kept).await;
 
-    let batch = vec![winner.clone(), loser, created(video(2))];
+    let batch = vec![winner.clone().into(), loser.into(), created(video(2)).into()];
     let results = store.append(batch, Vec::new()).await.expect("it is recorded");
     assert_eq!(results, [Appended::Committed, Appended::Lost, Appended::Committed]);
 
@@ -71,14 +71,14 @@ pub async fn of_two_appends_in_the_same_place_one_is_recorded(store: &dyn Store)
 }
 
 pub async fn of_many_appends_at_once_one_is_recorded(store: &dyn Store) {
-    let create = || store.append(vec![created(video(1))], Vec::new());
+    let create = || store.append(vec![created(video(1)).into()], Vec::new());
     let results = futures::future::join_all((0..8).map(|_| create())).await;
     let committed = |results: Vec<Result<Vec<Appended>, StoreError>>| {
         let results = results.into_iter().flat_map(|result| result.expect("it is answered"));
         results.filter(|result| *result == Appended::Committed).count()
     };
     assert_eq!(committed(results), 1);
-    let next = || store.append(vec![made(video(1), 2)], Vec::new());
+    let next = || store.append(vec![made(video(1), 2).into()], Vec::new());
     assert_eq!(committed(futures::future::join_all((0..8).map(|_| next())).await), 1);
     assert_eq!(seqs(store, video(1)).await, [1, 2]);
 }
@@ -87,7 +87,7 @@ pub async fn an_append_after_a_hole_is_lost(store: &dyn Store) {
     commit(store, created(video(1))).await;
     for (video_id, seq) in [(video(1), 3), (video(1), 1), (video(2), 2)] {
         let late = if seq == 1 { created(video_id) } else { made(video_id, seq) };
-        let results = store.append(vec![late], Vec::new()).await.expect("it is answered");
+        let results = store.append(vec![late.into()], Vec::new()).await.expect("it is answered");
         assert_eq!(results, [Appended::Lost], "{video_id} {seq}");
     }
     assert_eq!(seqs(store, video(1)).await, [1]);
@@ -98,7 +98,7 @@ pub async fn what_changes_nothing_is_lost_too_when_it_was_decided_upon_an_older_
     let decided = async |id, based_on| {
         let outcome = Some(outcome(&format!("on-{based_on}"), ""));
         let append = Append { based_on: Some(based_on), outcome, ..append(id, Vec::new()) };
-        store.append(vec![append], Vec::new()).await.expect("it is answered")[0]
+        store.append(vec![append.into()], Vec::new()).await.expect("it is answered")[0]
     };
     assert_eq!(decided(video(1), 1).await, Appended::Lost, "there is no such video");
     assert_eq!(decided(video(1), 0).await, Appended::Committed);
@@ -178,14 +178,14 @@ pub async fn positions_are_recorded_together_with_appends(store: &dyn Store) {
     };
     let moved = |owner: &str, position| vec![Moved { owner: owner.to_owned(), partition, position }];
     assert_eq!(of("a", 0).await, Position::default());
-    store.append(vec![created(video(1))], moved("a", position)).await.expect("it is recorded");
+    store.append(vec![created(video(1)).into()], moved("a", position)).await.expect("it is recorded");
     assert_eq!(of("a", 1).await, position);
 
     // The second event of the same number cannot be written, and takes everything beside it back.
     let mut broken = made(video(1), 2);
     broken.events.extend(made(video(1), 2).events);
     let further = Position { sequence: position.sequence + 1, ..position };
-    let failed = store.append(vec![created(video(2)), broken], moved("a", further)).await;
+    let failed = store.append(vec![created(video(2)).into(), broken.into()], moved("a", further)).await;
     assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
     assert_eq!(of("a", 2).await, position);
     assert_eq!((seqs(store, video(1)).await, seqs(store, video(2)).await), (vec![1], vec![]));
@@ -194,7 +194,7 @@ pub async fn positions_are_recorded_together_with_appends(store: &dyn Store) {
     assert_eq!(of("b", 3).await, position, "the next owner goes on there");
 
     // Who lost the lease may still record, but says nothing about where to read on.
-    let stale = store.append(vec![made(video(1), 2)], moved("a", further)).await.expect("it is answered");
+    let stale = store.append(vec![made(video(1), 2).into()], moved("a", further)).await.expect("it is answered");
     assert_eq!(stale, [Appended::Committed]);
     assert_eq!(of("b", 4).await, position);
 }
@@ -269,7 +269,7 @@ pub async fn jobs_are_there_from_their_order_to_their_end(store: &dyn Store) {
     commit(store, Append { ended: vec![job_id(id, 1)], plan: vec![job(id, 3)], ..made(id, 2) }).await;
     assert_eq!(jobs(store, id).await, [job(id, 2), job(id, 3)]);
 
-    let again = PlannedJob { attempt: 2, interactive: true, body: vec![1], not_before: at(99), ..job(id, 2) };
+    let again = PlannedJob { attempt: 2, interactive: true, body: vec![1].into(), not_before: at(99), ..job(id, 2) };
     commit(store, Append { plan: vec![again.clone()], ..made(id, 3) }).await;
     assert_eq!(jobs(store, id).await, [again, job(id, 3)], "the same job is replaced");
 
@@ -445,7 +445,7 @@ pub async fn a_restart_keeps_everything(database: &dyn Database) {
     lease(store.as_ref(), "a", 0).await;
     let first = Append { plan: vec![job(id, 1)], outcome: Some(outcome("a", "")), ..created(id) };
     let moved = Moved { owner: "a".to_owned(), partition, position };
-    store.append(vec![first.clone()], vec![moved]).await.expect("it is recorded");
+    store.append(vec![first.clone().into()], vec![moved]).await.expect("it is recorded");
     let jobs_sent = Published { jobs: vec![(job_id(id, 1), 1, 3)], ..Published::default() };
     store.mark_published(jobs_sent).await.expect("it is marked");
     let before = store.load(id).await.expect("it loads");
@@ -468,7 +468,7 @@ pub async fn an_abandoned_append_holds_nothing_up(database: &dyn Database) {
     for n in 0..60_u128 {
         let task = tokio::spawn({
             let store = store.clone();
-            async move { store.append(vec![created(video(n))], Vec::new()).await }
+            async move { store.append(vec![created(video(n)).into()], Vec::new()).await }
         });
         // Some are dropped before their first step, some while they wait, some while they write.
         for _ in 0..n % 20 {
@@ -495,7 +495,7 @@ pub async fn an_abandoned_append_holds_nothing_up(database: &dyn Database) {
         // Abandoned ones are recorded whole or not at all.
         let loaded = store.load(video(n)).await.expect("it loads");
         assert!(loaded.journal.len() <= 1);
-        let results = store.append(vec![created(video(n))], Vec::new()).await.expect("it is answered");
+        let results = store.append(vec![created(video(n)).into()], Vec::new()).await.expect("it is answered");
         let expected = if loaded.journal.is_empty() { Appended::Committed } else { Appended::Lost };
         assert_eq!(results, [expected]);
     }

@@ -107,7 +107,7 @@ pub fn job(video: VideoId, version: u32) -> PlannedJob {
         sends: 0,
         interactive: false,
         not_before: at(i64::from(version)),
-        body: vec![0, 159, 146, 150],
+        body: vec![0, 159, 146, 150].into(),
     }
 }
 

@@ -245,16 +245,16 @@ impl TestWire {
 
 #[async_trait]
 impl Wire for TestWire {
-    async fn publish(&self, messages: Vec<Outgoing>) -> Result<Vec<Refused>, WireError> {
+    async fn publish(&self, messages: &[Outgoing]) -> Result<Vec<Refused>, WireError> {
         let part = *self.refused.lock().expect("not poisoned");
         let mut stored = self.stored.lock().expect("not poisoned");
         let mut refused = Vec::new();
-        for (index, message) in messages.into_iter().enumerate() {
+        for (index, message) in messages.iter().enumerate() {
             if part.is_some_and(|part| message.subject.contains(part)) {
                 refused.push(Refused { index, reason: "the message is too large".to_owned() });
             } else if message.message_id.is_none() || stored.iter().all(|known| known.message_id != message.message_id)
             {
-                stored.push(message);
+                stored.push(message.clone());
             }
         }
         Ok(refused)
@@ -326,7 +326,7 @@ impl Store for TestStore {
         self.inner.load(video).await
     }
 
-    async fn append(&self, appends: Vec<Append>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
+    async fn append(&self, appends: Vec<Arc<Append>>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
         self.there()?;
         let matters = !appends.is_empty();
         let results = self.inner.append(appends, positions).await;

@@ -69,8 +69,9 @@ impl Verdict {
 }
 
 impl Replica {
-    /// Brings one delivery to its end.
-    pub async fn attend(&self, delivery: Arc<dyn Delivery>) {
+    /// Brings one delivery to its end, and gives it back when it is to be finished: its outcome is committed, so that a
+    /// finish that is lost only makes somebody report it again.
+    pub async fn attend(&self, delivery: Arc<dyn Delivery>) -> Option<Arc<dyn Delivery>> {
         match codec::decode::<Job>(delivery.payload()) {
             Ok(job) => {
                 let span = tracing::info_span!(
@@ -82,13 +83,13 @@ impl Replica {
                     send = job.send,
                     trace = job.trace.map(tracing::field::display),
                 );
-                self.attend_job(delivery, job).instrument(span).await;
+                self.attend_job(delivery, job).instrument(span).await
             }
             Err(error) => self.attend_unreadable(delivery, &crate::service::sentence(&error)).await,
         }
     }
 
-    async fn attend_job(&self, delivery: Arc<dyn Delivery>, job: Job) {
+    async fn attend_job(&self, delivery: Arc<dyn Delivery>, job: Job) -> Option<Arc<dyn Delivery>> {
         let mut about = Subject::from(&job);
         let mut handled = job.trace.map(|trace| self.handled(trace, delivery.as_ref(), &job));
         about.trace = handled.as_ref().map(Span::context);
@@ -107,13 +108,13 @@ impl Replica {
         let heard = self.report(&about, verdict).await;
         taken.ended(outcome);
         if heard {
-            finish(delivery.as_ref()).await;
-        } else {
-            // Nobody heard it, and there is no time left: whoever gets it next finds the record, if there is one.
-            self.note_handed_back(&about, note).await;
-            delivery.hand_back(HANDED_BACK).await;
+            return Some(delivery);
         }
+        // Nobody heard it, and there is no time left: whoever gets it next finds the record, if there is one.
+        self.note_handed_back(&about, note).await;
+        delivery.hand_back(HANDED_BACK).await;
         drop(pulse);
+        None
     }
 
     /// The handling of one delivery, as a part of the trace of what ordered the job.
@@ -351,7 +352,7 @@ impl Replica {
 
     /// Bytes that are no job of ours: kept for a person. When at least the sender can be told, it is, and a newer replica
     /// may do better with the next attempt.
-    async fn attend_unreadable(&self, delivery: Arc<dyn Delivery>, why: &str) {
+    async fn attend_unreadable(&self, delivery: Arc<dyn Delivery>, why: &str) -> Option<Arc<dyn Delivery>> {
         let version = env!("CARGO_PKG_VERSION");
         tracing::error!(subject = delivery.subject(), reason = why, "a job is not readable");
         let reason = format!(
@@ -361,7 +362,7 @@ impl Replica {
         );
         if !self.set_aside(delivery.as_ref(), reason).await {
             delivery.hand_back(SET_ASIDE_LATER).await;
-            return;
+            return None;
         }
         if let Ok(about) = codec::decode::<Subject>(delivery.payload()) {
             let reason = format!("this worker (version {version}) is too old to read the job: upgrade it");
@@ -372,10 +373,10 @@ impl Replica {
             drop(pulse);
             if !heard {
                 delivery.hand_back(HANDED_BACK).await;
-                return;
+                return None;
             }
         }
-        finish(delivery.as_ref()).await;
+        Some(delivery)
     }
 
     /// Whether a copy is where people look.
@@ -393,13 +394,6 @@ impl Replica {
 /// Where it stands that a delivery was handed back: once, because a number is given to one delivery of one send.
 fn handed_back_key(job: &Job, delivery: u64) -> String {
     format!("{}{}.{}.{}.{delivery}.returned.json", job.prefix, job.id, job.attempt, job.send)
-}
-
-/// The outcome is committed, so an acknowledgement that is lost only makes somebody report it again.
-async fn finish(delivery: &dyn Delivery) {
-    if let Err(error) = delivery.finish().await {
-        tracing::warn!(error = %error, "a finished job could not be taken off the queue");
-    }
 }
 
 /// What a panic said.

@@ -1,10 +1,10 @@
 //! The loop's outside on a real NATS: one-shot pulls, checked acknowledgements, requests.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::HeaderMap;
-use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{self, AckKind};
+use async_nats::{HeaderMap, StatusCode, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -13,60 +13,82 @@ use futures::stream::BoxStream;
 use messages::job::DeadLetter;
 use messages::service::Service;
 use messages::subject;
-use tokio::sync::Mutex;
 
 use super::ports::{Delivery, JobQueue, QueueError, Reporter};
 use crate::bus::{Bus, RequestError, chrono_time};
 
-/// How long a pull stays open. One that is lost together with its server costs this much and a little more.
+/// How long a pull stays open on the server.
 const PULL: Duration = Duration::from_secs(5);
+/// How much later its end is told at the latest. One that is lost together with its server costs both.
+const LATE: Duration = Duration::from_secs(2);
 
 /// The durable consumer of one service.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct NatsQueue {
     bus: Bus,
     service: Service,
-    consumer: Mutex<Option<PullConsumer>>,
+    /// Lines that nobody waits at.
+    idle: Arc<Mutex<Vec<Line>>>,
+}
+
+/// Where jobs arrive that were asked for, one at a time. Kept from job to job: making one anew costs the server as much as
+/// a job.
+#[derive(Debug)]
+struct Line {
+    inbox: String,
+    arriving: Subscriber,
 }
 
 impl NatsQueue {
     pub fn new(bus: Bus, service: Service) -> Self {
-        Self { bus, service, consumer: Mutex::new(None) }
+        Self { bus, service, idle: Arc::default() }
     }
 
-    async fn consumer(&self) -> Result<PullConsumer, QueueError> {
-        let mut known = self.consumer.lock().await;
-        if let Some(consumer) = &*known {
-            return Ok(consumer.clone());
+    async fn line(&self) -> Result<Line, QueueError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(line) = idle {
+            return Ok(line);
         }
-        let found = self.bus.jetstream().get_consumer_from_stream(self.service.name(), subject::JOBS).await;
-        let consumer: PullConsumer = found.map_err(|error| QueueError(error.to_string()))?;
-        Ok(known.insert(consumer).clone())
+        let inbox = self.bus.client().new_inbox();
+        let arriving = self.bus.client().subscribe(inbox.clone()).await;
+        Ok(Line { inbox, arriving: arriving.map_err(|error| QueueError(error.to_string()))? })
+    }
+
+    /// Asks for one job on a line of its own and waits for it. `to` takes the request after a `prefix`.
+    ///
+    /// One pull for one message: a stream of pulls would fetch the next job while this one is worked on (trap T4 of the
+    /// client), and heartbeats make a one-shot pull hang (T5).
+    async fn pull(&self, to: String, prefix: &str) -> Result<Option<Box<dyn Delivery>>, QueueError> {
+        let mut line = self.line().await?;
+        let request = format!("{prefix}{{\"batch\":1,\"expires\":{}}}", PULL.as_nanos());
+        let asked = async {
+            let sent = self.bus.client().publish_with_reply(to, line.inbox.clone(), request.into()).await;
+            sent.map_err(|error| QueueError(error.to_string()))?;
+            line.arriving.next().await.ok_or_else(|| QueueError("the connection is closed".to_owned()))
+        };
+        // A line whose pull did not end is given up with whatever may still arrive there: it comes to somebody else when
+        // nobody has kept it.
+        let arrived = tokio::time::timeout(PULL + LATE, asked).await;
+        let message = arrived.map_err(|_| QueueError("it does not answer".to_owned()))??;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        match message.status {
+            None | Some(StatusCode::OK) => Ok(Some(Box::new(NatsDelivery::new(self.clone(), message)))),
+            Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => Ok(None),
+            Some(status) => {
+                let why = message.description.unwrap_or_default();
+                Err(QueueError(format!("it answers {status} {why}").trim_end().to_owned()))
+            }
+        }
     }
 }
 
 #[async_trait]
 impl JobQueue for NatsQueue {
-    /// One pull for one message. A stream of pulls would fetch the next job while this one is worked on, and heartbeats
-    /// make a one-shot pull hang (traps T4 and T5 of the client).
     async fn take(&self) -> Result<Option<Box<dyn Delivery>>, QueueError> {
-        let consumer = self.consumer().await?;
-        let pull = consumer.batch().max_messages(1).expires(PULL).messages().await;
-        let mut pull = pull.map_err(|error| QueueError(error.to_string()))?;
-        match pull.next().await {
-            None => Ok(None),
-            Some(Err(error)) => Err(QueueError(error.to_string())),
-            Some(Ok(message)) => {
-                let info = message.info().ok();
-                let deliveries = info.as_ref().map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1));
-                let sent_at = info.map(|info| chrono_time(info.published));
-                Ok(Some(Box::new(NatsDelivery { bus: self.bus.clone(), message, deliveries, sent_at })))
-            }
-        }
+        self.pull(subject::next_job(self.service), "").await
     }
 
     async fn repair(&self) -> Result<(), QueueError> {
-        *self.consumer.lock().await = None;
         self.bus.restore_streams().await.map_err(|error| QueueError(error.to_string()))
     }
 
@@ -78,13 +100,21 @@ impl JobQueue for NatsQueue {
 }
 
 struct NatsDelivery {
-    bus: Bus,
+    queue: NatsQueue,
     message: jetstream::Message,
     deliveries: u64,
     sent_at: Option<DateTime<Utc>>,
 }
 
 impl NatsDelivery {
+    fn new(queue: NatsQueue, message: async_nats::Message) -> Self {
+        let message = jetstream::Message { message, context: queue.bus.jetstream().clone() };
+        let info = message.info().ok();
+        let deliveries = info.as_ref().map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1));
+        let sent_at = info.map(|info| chrono_time(info.published));
+        Self { queue, message, deliveries, sent_at }
+    }
+
     async fn say(&self, kind: AckKind) {
         if let Err(error) = self.message.ack_with(kind).await {
             tracing::debug!(error = %error, "the queue was not told");
@@ -119,8 +149,8 @@ impl Delivery for NatsDelivery {
         let Some(reply) = &self.message.reply else { return Ok(()) };
         let mut last = QueueError("nobody was asked".to_owned());
         for _ in 0..3 {
-            let answer = self.bus.request(reply.as_str(), Bytes::from_static(b"+ACK"), Duration::from_secs(5)).await;
-            match answer {
+            let acknowledged = Bytes::from_static(b"+ACK");
+            match self.queue.bus.request(reply.as_str(), acknowledged, Duration::from_secs(5)).await {
                 Ok(_) => return Ok(()),
                 Err(error @ RequestError::NoResponders { .. }) => {
                     return Err(QueueError(format!("it does not know this job any more: {error}")));
@@ -131,10 +161,20 @@ impl Delivery for NatsDelivery {
         Err(last)
     }
 
+    /// One message does both, and whatever is answered shows that it arrived.
+    async fn finish_and_take(&self) -> Result<Option<Box<dyn Delivery>>, QueueError> {
+        let Some(reply) = &self.message.reply else { return self.queue.take().await };
+        let taken = self.queue.pull(reply.to_string(), "+NXT ").await;
+        if taken.is_err() {
+            self.finish().await?;
+        }
+        taken
+    }
+
     async fn hand_back(&self, after: Duration) {
         self.say(AckKind::Nak(Some(after))).await;
         // Said on the way out, so it must not stay in the connection's queue.
-        if let Err(error) = self.bus.client().flush().await {
+        if let Err(error) = self.queue.bus.client().flush().await {
             tracing::debug!(error = %error, "the queue may not have been told");
         }
     }

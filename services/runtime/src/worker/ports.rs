@@ -53,6 +53,9 @@ pub trait Delivery: Send + Sync {
     /// Takes it off the queue for good, and answers when the queue knows.
     async fn finish(&self) -> Result<(), QueueError>;
 
+    /// The same, and waits a few seconds for the next job, as [`JobQueue::take`] does.
+    async fn finish_and_take(&self) -> Result<Option<Box<dyn Delivery>>, QueueError>;
+
     /// Gives it to somebody else after a while.
     async fn hand_back(&self, after: Duration);
 }

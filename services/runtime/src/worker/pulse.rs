@@ -11,6 +11,8 @@ use super::desk::{Desk, Subject};
 use super::ports::Delivery;
 use crate::bus::ACK_WAIT;
 
+/// What is done before this time has no pulse: it says itself that it is done.
+const FIRST: Duration = Duration::from_millis(20);
 /// The most often that progress is said.
 const BEAT: Duration = Duration::from_millis(250);
 /// Beats between signs of life when nothing changes: 5 s.
@@ -26,6 +28,7 @@ impl Pulse {
     /// Starts beating, on the runtime of the loop: handlers run on another one and cannot hold it up.
     pub fn start(delivery: Arc<dyn Delivery>, desk: Desk, about: Subject, mut progress: watch::Receiver<f64>) -> Self {
         Self(tokio::spawn(async move {
+            desk.clock.sleep(FIRST).await;
             let to = subject::progress(&about.user, about.video, about.id);
             for beat in 0u32.. {
                 if beat % KEEP == KEEP - 1 {

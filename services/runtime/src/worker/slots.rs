@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
-use super::ports::{JobQueue, Reporter};
+use super::ports::{Delivery, JobQueue, Reporter};
 use super::running::{Cause, Running};
 use super::scratch::Scratch;
 use super::{Handler, WorkerError, WorkerSettings, metrics};
@@ -190,16 +190,21 @@ impl Replica {
     async fn slot(self: Arc<Self>) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         let watched = health::main_loop(self.parts.service.name(), TURN);
+        let mut ended: Option<Arc<dyn Delivery>> = None;
         while !self.shutdown.is_cancelled() {
             watched.turns();
-            let error = match self.parts.queue.take().await {
+            let taken = match ended.take() {
+                Some(ended) => ended.finish_and_take().await,
+                None => self.parts.queue.take().await,
+            };
+            let error = match taken {
                 Ok(taken) => {
                     backoff.reset();
                     self.note(None);
                     if let Some(delivery) = taken {
                         // A job has a deadline of its own.
                         watched.is_at_work();
-                        self.attend(delivery.into()).await;
+                        ended = self.attend(delivery.into()).await;
                     }
                     continue;
                 }
@@ -215,6 +220,11 @@ impl Replica {
                 () = self.parts.clock.sleep(backoff.next_wait()) => {}
                 () = self.shutdown.cancelled() => {}
             }
+        }
+        if let Some(ended) = ended
+            && let Err(error) = ended.finish().await
+        {
+            tracing::warn!(error = %error, "a finished job could not be taken off the queue");
         }
     }
 

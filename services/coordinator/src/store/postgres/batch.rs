@@ -9,7 +9,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
 use super::super::rows::to_json;
-use super::super::{Append, Moved, PlannedJob, artifacts_of};
+use super::super::{Append, Moved, PlannedJob, artifacts_of, catalogue_of};
 
 /// A round of appends.
 pub const APPEND: &str = include_str!("append.sql");
@@ -122,11 +122,11 @@ impl Batch {
         // By digest: two transactions that store the same ones do so in the same order.
         let mut catalogues = BTreeMap::new();
         for append in appends {
-            if let (Some(row), Some(1)) = (&append.row, append.events.first().map(|first| first.seq)) {
-                let digest = row.catalogue.digest().to_string();
-                if !is_known(&digest) {
-                    catalogues.insert(digest, &row.catalogue);
-                }
+            let digest = append.events.first().and_then(catalogue_of);
+            if let (Some(row), Some(digest)) = (&append.row, digest.map(|digest| digest.to_string()))
+                && !is_known(&digest)
+            {
+                catalogues.insert(digest, &row.catalogue);
             }
             batch.add(append)?;
         }
@@ -205,7 +205,7 @@ impl Batch {
             self.planned.attempt.push(i64::from(job.attempt));
             self.planned.priority.push(i64::from(job.interactive));
             self.planned.not_before.push(job.not_before.timestamp_micros());
-            self.planned.body.push(job.body.clone());
+            self.planned.body.push(job.body.to_vec());
         }
         if let Some(outcome) = &append.outcome {
             self.outcome.video_id.push(video);
@@ -225,9 +225,8 @@ impl Batch {
         let row = moved.map(|(row, _)| row);
         appended.expected.push(moved.map(|(_, (first, _))| first.seq as i64 - 1));
         appended.seq.push(moved.map(|(_, (_, last))| last.seq as i64));
-        // Of use to a first event alone, and not cheap to come by.
-        let first = moved.filter(|(_, (first, _))| first.seq == 1);
-        appended.catalogue.push(first.map(|(row, _)| row.catalogue.digest().to_string()));
+        let catalogue = moved.and_then(|(_, (first, _))| catalogue_of(first));
+        appended.catalogue.push(catalogue.map(|digest| digest.to_string()));
         appended.status.push(row.map(|row| row.status.name()));
         appended.progress.push(row.map(|row| row.progress));
         appended.title.push(row.and_then(|row| row.title.clone()));

@@ -4,25 +4,26 @@
 //! The order within a transaction is that of the crash story: first the fence, then what those who passed it leave behind.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use messages::id::CommandId;
+use messages::id::{CommandId, JobId};
 use messages::subject::Partition;
-use serde_json::{Value, json};
+use serde::Serialize;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::super::rounds::rounds;
 use super::super::rows::to_json;
-use super::super::{Append, Appended, Moved, Published, artifacts_of};
+use super::super::{Append, Appended, Moved, Published, artifacts_of, catalogue_of};
 
 /// Records everything or nothing; says who lost the fence.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
-    appends: &[Append],
+    appends: &[Arc<Append>],
     positions: &[Moved],
 ) -> Result<Vec<Appended>, sqlx::Error> {
     let mut results = vec![Appended::Lost; appends.len()];
     for places in rounds(appends) {
-        let round: Vec<_> = places.iter().filter_map(|place| appends.get(*place)).collect();
+        let round: Vec<_> = places.iter().filter_map(|place| appends.get(*place)).map(Arc::as_ref).collect();
         let passed = fence(connection, &round).await?;
         let passed = |append: &Append| !is_fenced(append) || passed.contains(&append.video.to_string());
         let won: Vec<_> = round.into_iter().filter(|append| passed(append)).collect();
@@ -36,7 +37,7 @@ pub(super) async fn append(
         }
     }
     let rows = positions.iter().map(|Moved { owner, partition, position }| {
-        json!([owner, partition.0, position.stream_created, position.sequence, position.message_time])
+        (owner, partition.0, position.stream_created, position.sequence, position.message_time)
     });
     execute(
         connection,
@@ -60,42 +61,42 @@ async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<H
     let (mut created, mut moved, mut stayed) = (Vec::new(), Vec::new(), Vec::new());
     for append in round {
         let (Some(row), Some(first), Some(last)) = (&append.row, append.events.first(), append.events.last()) else {
-            stayed.extend(append.based_on.map(|seq| json!([append.video, seq])));
+            stayed.extend(append.based_on.map(|seq| (append.video, seq)));
             continue;
         };
-        let (video, updated_at) = (append.video.to_string(), row.updated_at.timestamp_micros());
-        if first.seq == 1 {
-            let digest = row.catalogue.digest().to_string();
-            created.push(json!([
+        let (video, updated_at) = (append.video, row.updated_at.timestamp_micros());
+        if let Some(digest) = catalogue_of(first) {
+            created.push((
                 video,
-                append.user,
+                &append.user,
                 Partition::of(append.video).0,
                 last.seq,
                 digest,
                 row.status.name(),
                 row.progress,
-                row.title,
-                row.prompt,
+                &row.title,
+                &row.prompt,
                 row.created_at.timestamp_micros(),
                 updated_at,
-            ]));
+            ));
             catalogues.insert(digest, &row.catalogue);
         } else {
-            moved.push(json!([
+            moved.push((
                 video,
                 first.seq - 1,
                 last.seq,
                 row.status.name(),
                 row.progress,
-                row.title,
+                &row.title,
                 updated_at,
                 row.deleted.as_ref().map(|_| updated_at),
                 row.deleted.as_ref().map(CommandId::as_str),
                 row.forgotten_since.map(|since| since.timestamp_micros()),
-            ]));
+            ));
         }
     }
     for (digest, catalogue) in catalogues {
+        let digest = digest.to_string();
         let known = sqlx::query("select 1 from catalogue where digest = $1").bind(&digest);
         if known.fetch_optional(&mut *connection).await?.is_none() {
             let insert = sqlx::query("insert into catalogue (digest, body) values ($1, $2) on conflict do nothing");
@@ -137,61 +138,61 @@ async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<H
 /// What those leave behind who passed the fence.
 async fn leave(connection: &mut SqliteConnection, won: &[&Append]) -> Result<(), sqlx::Error> {
     let (mut events, mut artifacts, mut ledger, mut garbage) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut ended, mut planned, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ended, mut planned, mut outcomes) = (Vec::<&JobId>::new(), Vec::new(), Vec::new());
     for append in won {
-        let (video, partition) = (append.video.to_string(), Partition::of(append.video).0);
+        let (video, partition) = (append.video, Partition::of(append.video).0);
         for recorded in &append.events {
-            events.push(json!([
+            events.push((
                 video,
                 recorded.seq,
                 recorded.time.timestamp_micros(),
-                recorded.command_id,
+                &recorded.command_id,
                 recorded.event.name(),
                 to_json(&recorded.event)?,
-            ]));
-            artifacts.extend(artifacts_of(recorded).into_iter().map(|artifact| json!([artifact, video])));
+            ));
+            artifacts.extend(artifacts_of(recorded).into_iter().map(|artifact| (artifact, video)));
         }
         for (position, row) in append.spent.iter().enumerate() {
-            ledger.push(json!([
+            ledger.push((
                 video,
                 row.job,
                 row.attempt,
                 position,
-                append.user,
-                row.branch,
+                &append.user,
+                &row.branch,
                 row.phase.number(),
                 row.artifact_key,
-                row.model,
-                row.unit,
+                &row.model,
+                &row.unit,
                 row.quantity,
                 row.amount_usd.micros(),
                 row.time.timestamp_micros(),
-            ]));
+            ));
         }
-        garbage.extend(append.garbage.iter().map(|key| json!([key, partition])));
-        ended.extend(append.ended.iter().map(|job| json!(job)));
+        garbage.extend(append.garbage.iter().map(|key| (key, partition)));
+        ended.extend(&append.ended);
         for job in &append.plan {
-            planned.push(json!([
+            planned.push((
                 job.id,
                 video,
-                job.user,
+                &job.user,
                 partition,
                 job.service.name(),
                 job.attempt,
                 i64::from(job.interactive),
                 job.not_before.timestamp_micros(),
-                hex(&job.body),
-            ]));
+                hex_simd::encode_to_string(&job.body, hex_simd::AsciiCase::Lower),
+            ));
         }
         if let Some(outcome) = &append.outcome {
-            outcomes.push(json!([
+            outcomes.push((
                 video,
                 outcome.command_id(),
-                append.user,
+                &append.user,
                 partition,
                 outcome.time().timestamp_micros(),
                 to_json(outcome)?,
-            ]));
+            ));
         }
     }
     execute(
@@ -252,7 +253,7 @@ pub(super) async fn mark_published(
     connection: &mut SqliteConnection,
     published: &Published,
 ) -> Result<(), sqlx::Error> {
-    let events = published.events.iter().map(|(video, seq)| json!([video, seq]));
+    let events = published.events.iter().map(|(video, seq)| (video, seq));
     execute(
         connection,
         "update video set published_seq = l.seq
@@ -261,7 +262,7 @@ pub(super) async fn mark_published(
         events,
     )
     .await?;
-    let outcomes = published.outcomes.iter().map(|(video, user, command)| json!([video, user, command]));
+    let outcomes = published.outcomes.iter().map(|(video, user, command)| (video, user, command));
     execute(
         connection,
         "update command set sent = 1 from json_each($1) l
@@ -270,7 +271,7 @@ pub(super) async fn mark_published(
     )
     .await?;
     // Word of an attempt that was replaced meanwhile says nothing about the new one.
-    let jobs = published.jobs.iter().map(|(job, attempt, sends)| json!([job, attempt, sends]));
+    let jobs = published.jobs.iter().map(|(job, attempt, sends)| (job, attempt, sends));
     execute(
         connection,
         "update job set sends = l.sends
@@ -284,11 +285,11 @@ pub(super) async fn mark_published(
 async fn execute(
     connection: &mut SqliteConnection,
     statement: &'static str,
-    rows: impl IntoIterator<Item = Value>,
+    rows: impl IntoIterator<Item = impl Serialize>,
 ) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = rows.into_iter().collect();
     if !rows.is_empty() {
-        sqlx::query(statement).bind(Value::Array(rows).to_string()).execute(connection).await?;
+        sqlx::query(statement).bind(to_json(&rows)?).execute(connection).await?;
     }
     Ok(())
 }
@@ -297,18 +298,11 @@ async fn execute(
 async fn returned(
     connection: &mut SqliteConnection,
     statement: &'static str,
-    rows: Vec<Value>,
+    rows: Vec<impl Serialize>,
 ) -> Result<HashSet<String>, sqlx::Error> {
     if rows.is_empty() {
         return Ok(HashSet::new());
     }
-    let rows = sqlx::query(statement).bind(Value::Array(rows).to_string()).fetch_all(connection).await?;
+    let rows = sqlx::query(statement).bind(to_json(&rows)?).fetch_all(connection).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-/// JSON has no bytes.
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let digits = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-    bytes.iter().flat_map(digits).collect()
 }

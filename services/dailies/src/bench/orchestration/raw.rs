@@ -168,7 +168,7 @@ pub async fn commits(store: Arc<dyn Store>) -> Result<Commits, BenchError> {
 async fn appends(store: &dyn Store, group: usize) -> Result<f64, BenchError> {
     let (started, mut count) = (Instant::now(), 0);
     while started.elapsed() < FOR {
-        let appends = (0..group).map(|_| in_vain()).collect::<Result<_, _>>()?;
+        let appends = (0..group).map(|_| in_vain().map(Into::into)).collect::<Result<_, _>>()?;
         store.append(appends, Vec::new()).await.map_err(failed)?;
         count += group;
     }
