@@ -90,6 +90,40 @@ async fn a_report_whose_step_panics_ends_as_a_failed_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reports_that_wait_are_recorded_together_and_each_has_its_own_answer() {
+    let stage = Stage::set().await;
+    let video = new_video();
+    stage.command(video, "create", &film(), "make-it");
+    let job = stage.wire.job_of(video).await;
+    stage.wire.published("command_answered", video).await;
+    let attempt = |attempt, kind| Input::Failed(Report { attempt, ..failed(&job, kind) });
+    let moves = stage.store.moves();
+
+    // The first one waits for the database, and the others for the first one.
+    stage.store.away(true);
+    let replies = [
+        attempt(7, FailureKind::GiveUp),
+        attempt(1, FailureKind::RetryLater),
+        attempt(2, FailureKind::GiveUp),
+        attempt(1, FailureKind::RetryLater),
+    ]
+    .map(|input| stage.say(video, input));
+    stage.store.away(false);
+    let replies = futures::future::join_all(replies.map(answered)).await;
+    let Reply::NotWanted(_) = replies[0] else { panic!("nobody knows of a seventh attempt: {replies:?}") };
+    assert_eq!(replies[1..], [Reply::Recorded, Reply::Recorded, Reply::Recorded], "the last one is a repeat");
+    assert_eq!(stage.store.moves(), moves + 1, "in one append");
+
+    // The second attempt was ordered and ended in it: nothing is left to be sent.
+    stage.wire.published("phase_failed", video).await;
+    let counts = stage.dispatcher.counts().await;
+    assert_eq!((counts.waiting + counts.sent, stage.store.jobs_of(video).await), (0, Vec::new()));
+    stage.everything_is_marked(video).await;
+    let names = stage.wire.names(video);
+    assert_eq!(names[3..], ["job_failed", "job_retried", "job_failed", "phase_failed"], "each once, in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_owner_that_was_overtaken_refuses_nothing_by_its_old_knowledge() {
     let frozen = Stage::set().await;
     let video = new_video();
@@ -232,10 +266,21 @@ impl Stage {
             Input::Submitted(report) => report.video,
             Input::Command { .. } | Input::Collect { .. } => panic!("no report: {input:?}"),
         };
+        answered(self.say(video, input)).await
+    }
+
+    /// A worker's word, and where it waits for the answer.
+    fn say(&self, video: VideoId, input: Input) -> Answer {
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.actors.send(video, Mail::Report(ReportMail { input, reply }));
-        tokio::time::timeout(harness::SOON, answer).await.expect("in time").expect("an answer")
+        answer
     }
+}
+
+type Answer = tokio::sync::oneshot::Receiver<Reply>;
+
+async fn answered(answer: Answer) -> Reply {
+    tokio::time::timeout(harness::SOON, answer).await.expect("in time").expect("an answer")
 }
 
 fn send(

@@ -318,7 +318,7 @@ pub struct BenchOrchestration {
     #[arg(long, value_name = "URL", env = "DAILIES_BENCH_DATABASE", hide_env_values = true, value_parser = secret)]
     pub postgres: Option<Secret>,
     /// Jobs of each service at a time.
-    #[arg(long, value_name = "N", default_value = "64")]
+    #[arg(long, value_name = "N", default_value = "128")]
     pub slots: NonZeroUsize,
     /// Measure only what this word is part of: raw, throughput, latency, paused.
     #[arg(long, value_name = "WORD")]

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -36,6 +37,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 pub struct SqliteStore {
     writer: SqlitePool,
     reads: Reads<SqlitePool>,
+    /// Whether nothing was recorded since partitions were last leased.
+    quiet: AtomicBool,
 }
 
 impl SqliteStore {
@@ -48,7 +51,7 @@ impl SqliteStore {
             .connect_with(options(file).read_only(true))
             .await
             .map_err(|error| unusable(file, error.to_string()))?;
-        Ok(Self { writer, reads: Reads::new(readers) })
+        Ok(Self { writer, reads: Reads::new(readers), quiet: AtomicBool::new(false) })
     }
 
     /// Brings the tables of the file up to date; creates it when missing.
@@ -57,6 +60,15 @@ impl SqliteStore {
         let database = file.display().to_string();
         let migrated = schema::migrate(&mut connection, &schema::SQLITE, &database).await;
         migrated.map_err(|reason| unusable(file, reason))
+    }
+
+    /// Lets go of the pages that the writer keeps, when it has nothing to write.
+    async fn rest(&self) {
+        if self.quiet.swap(true, Ordering::Relaxed)
+            && let Err(error) = sqlx::query("pragma shrink_memory").execute(&self.writer).await
+        {
+            tracing::debug!(error = %error, "the writer keeps its pages");
+        }
     }
 
     /// Runs `work` as one write transaction, in a task of its own.
@@ -139,6 +151,7 @@ impl Store for SqliteStore {
     }
 
     async fn append(&self, appends: Vec<Arc<Append>>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
+        self.quiet.store(false, Ordering::Relaxed);
         self.transaction("record", move |connection| {
             Box::pin(async move { append::append(connection, &appends, &positions).await })
         })
@@ -186,6 +199,7 @@ impl Store for SqliteStore {
         now: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> Result<HashMap<Partition, Position>, StoreError> {
+        self.rest().await;
         let (owner, now, until) = (owner.to_owned(), now.timestamp_micros(), until.timestamp_micros());
         self.transaction("lease partitions", move |connection| {
             Box::pin(async move {

@@ -71,6 +71,7 @@ impl Stage {
             lies: AtomicUsize::new(0),
             panics: AtomicUsize::new(0),
             away: AtomicBool::new(false),
+            moves: AtomicUsize::new(0),
         };
         Self::with(Arc::new(store))
     }
@@ -285,9 +286,15 @@ pub struct TestStore {
     lies: AtomicUsize,
     panics: AtomicUsize,
     away: AtomicBool,
+    moves: AtomicUsize,
 }
 
 impl TestStore {
+    /// How many appends with events were recorded.
+    pub fn moves(&self) -> usize {
+        self.moves.load(Ordering::SeqCst)
+    }
+
     /// Says of the next appends that they failed; what is asked of them is done.
     pub fn lie(&self, times: usize) {
         self.lies.store(times, Ordering::SeqCst);
@@ -329,6 +336,7 @@ impl Store for TestStore {
     async fn append(&self, appends: Vec<Arc<Append>>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
         self.there()?;
         let matters = !appends.is_empty();
+        self.moves.fetch_add(appends.iter().filter(|append| !append.events.is_empty()).count(), Ordering::SeqCst);
         let results = self.inner.append(appends, positions).await;
         match matters && one_less(&self.lies) {
             true => Err(StoreError::Unavailable { action: "record", source: sqlx::Error::WorkerCrashed }),

@@ -214,10 +214,12 @@ impl Report {
                 format!("{ours:.2} + {nats:.2} ms processor each (ours + nats-server)")
             });
             let judged = if row.shape == Shape::Plain && !row.nats_sync_always {
-                format!(
-                    "target {TARGET_VIDEOS:.0}, at least {LEAST_VIDEOS:.0}: {}",
-                    met(row.per_second() >= TARGET_VIDEOS)
-                )
+                let reached = match row.per_second() {
+                    most if most >= TARGET_VIDEOS => "met",
+                    enough if enough >= LEAST_VIDEOS => "only the least is met",
+                    _ => "MISSED",
+                };
+                format!("target {TARGET_VIDEOS:.0}, at least {LEAST_VIDEOS:.0}: {reached}")
             } else {
                 String::new()
             };
