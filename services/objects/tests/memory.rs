@@ -8,10 +8,11 @@ use runtime::artifacts::s3::{S3Objects, S3Settings};
 use runtime::artifacts::{ObjectMeta, ObjectStore as _, digest_file};
 use tokio_util::sync::CancellationToken;
 
-const FILM: u64 = 64 << 20;
+/// Far more than any buffer, and than what the allocator takes from the system at a time.
+const FILM: u64 = 256 << 20;
 
 #[tokio::test]
-async fn a_film_of_64_mib_travels_in_a_few() {
+async fn a_film_of_256_mib_travels_in_a_few() {
     let folder = tempfile::tempdir().expect("folder");
     let settings = Settings {
         folder: folder.path().join("objects"),
@@ -52,7 +53,7 @@ async fn a_film_of_64_mib_travels_in_a_few() {
     let back = folder.path().join("back");
     assert_eq!(objects.get_file("film.mp4", &back).await.expect("get"), sha256);
     let grown = peak_kib() - before;
-    assert!(grown < 24 << 10, "memory grew by {grown} KiB");
+    assert!(grown < 64 << 10, "memory grew by {grown} KiB");
 }
 
 /// The most memory that this process has had, in KiB.
