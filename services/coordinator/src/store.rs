@@ -334,6 +334,14 @@ fn artifacts_of(recorded: &Recorded) -> Vec<ArtifactId> {
     }
 }
 
+/// What was spent, with each row's place within its attempt. One append may have the results of several jobs.
+fn placed(spent: &[LedgerRow]) -> impl Iterator<Item = (usize, &LedgerRow)> {
+    spent.iter().enumerate().map(|(nth, row)| {
+        let before = spent.iter().take(nth).rev();
+        (before.take_while(|other| (other.job, other.attempt) == (row.job, row.attempt)).count(), row)
+    })
+}
+
 /// The catalogue that a video keeps, as its first event says.
 const fn catalogue_of(first: &Recorded) -> Option<Digest> {
     match &first.event {

@@ -9,7 +9,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
 use super::super::rows::to_json;
-use super::super::{Append, Moved, PlannedJob, artifacts_of, catalogue_of};
+use super::super::{Append, Moved, PlannedJob, artifacts_of, catalogue_of, placed};
 
 /// A round of appends.
 pub const APPEND: &str = include_str!("append.sql");
@@ -172,7 +172,7 @@ impl Batch {
                 self.artifact.video_id.push(video.clone());
             }
         }
-        for (position, row) in append.spent.iter().enumerate() {
+        for (position, row) in placed(&append.spent) {
             self.spending.video_id.push(video.clone());
             self.spending.job.push(row.job.to_string());
             self.spending.attempt.push(i64::from(row.attempt));

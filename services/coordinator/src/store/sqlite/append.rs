@@ -13,7 +13,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::super::rounds::rounds;
 use super::super::rows::to_json;
-use super::super::{Append, Appended, Moved, Published, artifacts_of, catalogue_of};
+use super::super::{Append, Appended, Moved, Published, artifacts_of, catalogue_of, placed};
 
 /// Records everything or nothing; says who lost the fence.
 pub(super) async fn append(
@@ -152,7 +152,7 @@ async fn leave(connection: &mut SqliteConnection, won: &[&Append]) -> Result<(),
             ));
             artifacts.extend(artifacts_of(recorded).into_iter().map(|artifact| (artifact, video)));
         }
-        for (position, row) in append.spent.iter().enumerate() {
+        for (position, row) in placed(&append.spent) {
             ledger.push((
                 video,
                 row.job,
