@@ -19,7 +19,7 @@ const MOST: usize = 256;
 /// A transaction of this many appends shows that more are about to come.
 const BUSY: usize = 8;
 /// How long those may take to join.
-const JOIN: Duration = Duration::from_millis(5);
+const JOIN: Duration = Duration::from_millis(3);
 /// How often positions are recorded when nothing else is.
 const POSITION_PAUSE: Duration = Duration::from_secs(1);
 
