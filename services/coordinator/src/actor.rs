@@ -1,9 +1,10 @@
 //! One video at a time: load, decide, record, send, answer.
 //!
 //! An actor is a struct, a loop and a closed list of what can wake it. Its mailbox is fed in stream order; what cannot be
-//! recorded yet is tried again in place and holds back only what follows for the same video. An actor that hears nothing
-//! for a while leaves memory: a paused video costs rows. A step that panics is a fault of ours: it ends as a refusal or as
-//! a failed job, is set aside with its story, and the loop goes on.
+//! recorded yet is tried again in place and holds back only what follows for the same video. Reports that came meanwhile are
+//! decided one after the other and recorded together. An actor that hears nothing for a while leaves memory: a paused video
+//! costs rows. A step that panics is a fault of ours: it ends as a refusal or as a failed job, is set aside with its story,
+//! and the loop goes on.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;

@@ -16,6 +16,7 @@ use messages::spec::{AspectRatio, Beat, Spec};
 use messages::subject;
 use runtime::bus::Bus;
 use serde_json::Map;
+use tokio::sync::watch;
 
 use crate::parts;
 
@@ -34,7 +35,7 @@ pub enum Script {
 
 /// One worker per service. They end with their test.
 pub struct Workers {
-    script: Arc<Mutex<Script>>,
+    script: watch::Sender<Script>,
     taken: Arc<Mutex<Vec<(JobId, u32)>>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -47,9 +48,9 @@ impl Workers {
 
     /// They do this, until told otherwise.
     pub fn with_script(bus: &Bus, script: Script) -> Self {
-        let (script, taken) = (Arc::new(Mutex::new(script)), Arc::new(Mutex::new(Vec::new())));
+        let (script, taken) = (watch::Sender::new(script), Arc::new(Mutex::new(Vec::new())));
         let start = |service| {
-            let worker = Worker { bus: bus.clone(), service, script: Arc::clone(&script), taken: Arc::clone(&taken) };
+            let worker = Worker { bus: bus.clone(), service, script: script.subscribe(), taken: Arc::clone(&taken) };
             tokio::spawn(worker.run())
         };
         let tasks = Service::ALL.into_iter().map(start).collect();
@@ -57,7 +58,7 @@ impl Workers {
     }
 
     pub fn follow(&self, script: Script) {
-        *self.script.lock().expect("not poisoned") = script;
+        self.script.send_replace(script);
     }
 
     /// Jobs with how often they had been sent, as they were taken.
@@ -75,7 +76,7 @@ impl Drop for Workers {
 struct Worker {
     bus: Bus,
     service: Service,
-    script: Arc<Mutex<Script>>,
+    script: watch::Receiver<Script>,
     taken: Arc<Mutex<Vec<(JobId, u32)>>>,
 }
 
@@ -110,13 +111,10 @@ impl Worker {
 
     /// What is to be done, as soon as there is something to do.
     async fn script(&self) -> Script {
-        loop {
-            let script = *self.script.lock().expect("not poisoned");
-            if script != Script::Hold {
-                return script;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let mut script = self.script.clone();
+        let script = script.wait_for(|script| *script != Script::Hold).await;
+        // Without anybody who could say so, the test is over.
+        script.map_or(Script::Swallow, |script| *script)
     }
 
     /// Reports until a coordinator says that it is recorded.
