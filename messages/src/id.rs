@@ -126,14 +126,30 @@ impl VideoId {
 impl CheckpointId {
     /// `(video, branch, phase, version)` is unique, and so is the id made of it.
     pub fn derived(video: VideoId, branch: &BranchName, phase: Phase, version: u32) -> Self {
+        Self(
+            uuid::Builder::from_custom_bytes(Self::derived_before(video, branch, phase, version).0.into_bytes())
+                .into_uuid(),
+        )
+    }
+
+    /// The id that it has if it is older than artifacts that lie beside their checkpoint. Its version, 5 and not 8, says so.
+    pub fn derived_before(video: VideoId, branch: &BranchName, phase: Phase, version: u32) -> Self {
         Self(Uuid::new_v5(&video.0, format!("{branch}/{}/{version}", phase.number()).as_bytes()))
     }
 }
 
 impl ArtifactId {
-    /// A version number is given once per checkpoint and key, so the id is as unique as the three together.
+    /// A version number is given once per checkpoint and key, so the id is as unique as the three together. It begins with
+    /// its checkpoint's first six bytes: what is made together then lies together in the database's index, where scattered
+    /// ids cost a page each.
     pub fn derived(checkpoint: CheckpointId, key: ArtifactKey, version: u32) -> Self {
-        Self(Uuid::new_v5(&checkpoint.0, format!("{key}/{version}").as_bytes()))
+        let id = Uuid::new_v5(&checkpoint.0, format!("{key}/{version}").as_bytes());
+        if checkpoint.0.get_version_num() == 5 {
+            return Self(id);
+        }
+        let mut bytes = id.into_bytes();
+        bytes.iter_mut().zip(checkpoint.0.as_bytes()).take(6).for_each(|(byte, first)| *byte = *first);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 }
 
@@ -290,6 +306,25 @@ mod tests {
         for bad in ["", "same", "-a", "_a", "A", "a.b", "a/b", "a b", &"x".repeat(33), "ä"] {
             assert!(bad.parse::<BranchName>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn artifacts_lie_beside_their_checkpoint_and_are_told_apart() {
+        let video: VideoId = "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("valid");
+        let checkpoint = CheckpointId::derived(video, &BranchName::main(), Phase::Chunks, 1);
+        let artifacts = (0..100).map(|n| ArtifactId::derived(checkpoint, ArtifactKey::Chunk(n), 1).to_string());
+        let artifacts: std::collections::BTreeSet<_> = artifacts.collect();
+        assert_eq!(artifacts.len(), 100, "each has its own");
+        let beside = checkpoint.uuid().to_string()[..13].to_owned();
+        assert!(artifacts.iter().all(|id| id.starts_with(&format!("art-{beside}-8"))), "{beside}: {artifacts:?}");
+    }
+
+    #[test]
+    fn an_artifact_of_an_old_checkpoint_keeps_its_id() {
+        let video: VideoId = "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("valid");
+        let checkpoint = CheckpointId::derived_before(video, &BranchName::main(), Phase::Planning, 1);
+        let artifact = ArtifactId::derived(checkpoint, ArtifactKey::Spec, 1);
+        assert_eq!(artifact.uuid(), Uuid::new_v5(&checkpoint.uuid(), b"spec/1"));
     }
 
     #[test]

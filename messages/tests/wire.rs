@@ -9,7 +9,7 @@ use messages::artifact::{ArtifactKey, MediaType};
 use messages::codec;
 use messages::command::{Code, VERBS};
 use messages::event::CommandOutcome;
-use messages::id::{BranchName, UserId};
+use messages::id::{ArtifactId, BranchName, CheckpointId, UserId};
 use messages::job::{Done, Job, Report, Returned, Stop, Work};
 use messages::phase::Phase;
 use messages::refine::{MakeThumbnail, RefineWork};
@@ -201,7 +201,7 @@ fn with_a_new_field(bytes: &[u8], name: &str) -> Vec<u8> {
 fn names() -> Vec<Case> {
     let (user, video) = (UserId::local(), parts::video());
     let job = parts::job(ArtifactKey::ChunkLastFrame(1));
-    let checkpoint = messages::id::CheckpointId::derived(video, &BranchName::main(), Phase::Chunks, 1);
+    let checkpoint = parts::checkpoint(Phase::Chunks);
     let partition = Partition::of(video);
     let (transform_from, transform_to) = subject::partition_transform();
     let names = BTreeMap::from([
@@ -238,9 +238,14 @@ fn names() -> Vec<Case> {
         ("a report", partition.outcome("done")),
         ("services", Service::ALL.map(Service::name).join(" ")),
         ("a checkpoint of main's chunks", checkpoint.to_string()),
-        ("its stitched film", messages::id::ArtifactId::derived(checkpoint, ArtifactKey::Stitched, 1).to_string()),
+        ("its stitched film", ArtifactId::derived(checkpoint, ArtifactKey::Stitched, 1).to_string()),
         ("a video by key", messages::id::VideoId::derived(&user, "a key").to_string()),
     ]);
     let names: BTreeMap<_, _> = names.into_iter().map(|(what, name)| (what.to_owned(), name)).collect();
-    vec![Case::json("names", names)]
+    let checkpoint = CheckpointId::derived(video, &BranchName::main(), Phase::Chunks, 1);
+    let ids = BTreeMap::from([
+        ("a checkpoint of main's chunks".to_owned(), checkpoint.to_string()),
+        ("its stitched film".to_owned(), ArtifactId::derived(checkpoint, ArtifactKey::Stitched, 1).to_string()),
+    ]);
+    vec![Case::json("names", names), Case::json("ids", ids).second()]
 }

@@ -228,8 +228,11 @@ pub fn is_given_up(message: &StreamMessage, consumer: &str, noticed: DateTime<Ut
 pub fn failed_branch<'a>(job: &Head, branches: &'a [BranchView]) -> Result<&'a BranchView, String> {
     let phase = job.id.artifact.phase();
     let is_made_on = |branch: &&BranchView| {
-        (1..=MOST_VERSIONS)
-            .any(|version| CheckpointId::derived(job.video, &branch.branch_name, phase, version) == job.id.checkpoint)
+        (1..=MOST_VERSIONS).any(|version| {
+            [CheckpointId::derived, CheckpointId::derived_before]
+                .map(|derived| derived(job.video, &branch.branch_name, phase, version))
+                .contains(&job.id.checkpoint)
+        })
     };
     let Some(branch) = branches.iter().find(is_made_on) else {
         return Err(format!("no branch of {} has the checkpoint of {}", job.video, job.id));
