@@ -26,8 +26,8 @@ use crate::wire::{Outgoing, Refused, Wire};
 
 /// The most messages on their way at a time.
 const MOST: usize = 256;
-/// How long what has left is gathered before it is written down.
-const GATHER: Duration = Duration::from_millis(100);
+/// How long what has left is gathered before it is written down: a film under way is then marked once or twice.
+const GATHER: Duration = Duration::from_secs(1);
 /// How long to wait before sending again what did not get through.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The most bytes of a payload that a dead letter keeps: in base64, a message that every server takes.

@@ -33,7 +33,7 @@ pub const VIDEO_OF_ARTIFACT: &str = "select video_id from artifact where id = $1
 
 /// Events of a partition that have not left, video by video.
 pub const UNPUBLISHED_EVENTS: &str = "select v.id, v.user_id, e.seq, e.recorded_at, e.command_id, e.body
-     from (select id, user_id, published_seq from video where partition = $1 and published_seq < seq limit $2) v
+     from (select id, user_id, published_seq from video where partition = $1 and unpublished = 1 limit $2) v
      join event e on e.video_id = v.id and e.seq > v.published_seq
      order by v.id, e.seq";
 

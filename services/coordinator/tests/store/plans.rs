@@ -35,8 +35,9 @@ const CHANGES: [(&str, &str); 4] = [
 
 /// 200,000 videos of 500 users, each with two events and its command; one in a thousand is at work.
 const FILL: [&str; 10] = [
-    "insert into video (id, user_id, partition, seq, published_seq, catalogue, status, progress, prompt, created_at, updated_at)
-     select 'vid-' || md5(n::text), 'user-' || n % 500, n % 32, 2, 2 - (n % 1000 = 0)::int, 'c', 'status-' || n % 7, 50, 'A film', n, n
+    "insert into video (id, user_id, partition, seq, published_seq, unpublished, catalogue, status, progress, prompt,
+         created_at, updated_at)
+     select 'vid-' || md5(n::text), 'user-' || n % 500, n % 32, 2, 2 - (n % 1000 = 0)::int, (n % 1000 = 0)::int, 'c', 'status-' || n % 7, 50, 'A film', n, n
      from generate_series(1, 200000) n",
     "insert into event select 'vid-' || md5(n::text), seq, n, null, 'job_done', '{}'
      from generate_series(1, 200000) n, generate_series(1, 2) seq",

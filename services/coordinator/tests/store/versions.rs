@@ -1,9 +1,22 @@
 //! A server's tables are never changed by a coordinator: it refuses what is older or newer than itself, and says why.
 
-use coordinator::store::{self, Migrated, StoreError};
+use coordinator::config::DatabaseUrl;
+use coordinator::store::{self, Migrated, Published, StoreError, Unpublished};
+use messages::subject::Partition;
 use sqlx::Executor as _;
 
+use crate::SqliteFile;
+use crate::samples::{created, made, video};
 use crate::servers::{PostgresDatabase, connect, empty_database, named};
+
+/// The version of today's tables.
+const NEWEST: i64 = 2;
+
+/// Makes tables of the second version those of the first again.
+const UNDO: &str = "drop index video_unpublished;
+     alter table video drop column unpublished;
+     create index video_unpublished on video (partition) where published_seq < seq;
+     delete from _sqlx_migrations where version = 2";
 
 async fn refusal(url: &str) -> String {
     match store::open(&named(url)).await {
@@ -18,10 +31,10 @@ async fn an_empty_database_is_refused_until_it_is_migrated() {
     let reason = refusal(&url).await;
     assert!(reason.contains("no tables yet") && reason.contains("run `dailies migrate`"), "{reason}");
     let migrated = store::migrate(&named(&url)).await.expect("it takes our tables");
-    assert_eq!((migrated.from, migrated.to), (None, 1));
+    assert_eq!((migrated.from, migrated.to), (None, NEWEST));
     store::open(&named(&url)).await.expect("it opens");
     let again = store::migrate(&named(&url)).await.expect("nothing is to be done");
-    assert_eq!(again, Migrated { from: Some(1), ..migrated });
+    assert_eq!(again, Migrated { from: Some(NEWEST), ..migrated });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,23 +42,67 @@ async fn migrations_by_several_at_once_run_once() {
     let database = named(&empty_database().await);
     let done = futures::future::join_all((0..6).map(|_| store::migrate(&database))).await;
     let done: Vec<_> = done.into_iter().map(|done| done.expect("it is migrated")).collect();
-    assert!(done.iter().all(|migrated| migrated.to == 1), "{done:?}");
+    assert!(done.iter().all(|migrated| migrated.to == NEWEST), "{done:?}");
     let folder = tempfile::tempdir().expect("a folder");
     let database = format!("sqlite:{}", folder.path().join("journal.db").display()).parse().expect("a URL");
     let done = futures::future::join_all((0..6).map(|_| store::migrate(&database))).await;
-    assert!(done.iter().all(|done| done.as_ref().is_ok_and(|migrated| migrated.to == 1)), "{done:?}");
+    assert!(done.iter().all(|done| done.as_ref().is_ok_and(|migrated| migrated.to == NEWEST)), "{done:?}");
+}
+
+/// What had not left when a program of the first version stopped leaves with the next, and nothing twice.
+async fn upgraded(database: DatabaseUrl, undo: impl AsyncFn()) {
+    store::migrate(&database).await.expect("it takes our tables");
+    let before = store::open(&database).await.expect("it opens");
+    let [left, waiting] = [1, 2].map(video);
+    for id in [left, waiting] {
+        before.append(vec![created(id).into(), made(id, 2).into()], Vec::new()).await.expect("it is recorded");
+    }
+    let published = Published { events: vec![(left, 2), (waiting, 1)], ..Published::default() };
+    before.mark_published(published).await.expect("it is written down");
+    drop(before);
+    undo().await;
+
+    let migrated = store::migrate(&database).await.expect("it is brought up to date");
+    assert_eq!((migrated.from, migrated.to), (Some(1), NEWEST));
+    let after = store::open(&database).await.expect("it opens");
+    let found = after.unpublished(Partition::all().collect()).await.expect("it is read");
+    let seqs = |of: &Unpublished| of.events.iter().map(|event| event.seq).collect::<Vec<_>>();
+    let found: Vec<_> = found.iter().map(|found| (found.video, seqs(found))).collect();
+    assert_eq!(found, [(waiting, vec![2])]);
+    after.append(vec![made(left, 3).into()], Vec::new()).await.expect("it is recorded");
+    let found = after.unpublished(vec![Partition::of(left)]).await.expect("it is read");
+    assert!(found.iter().any(|found| found.video == left), "what is new waits too");
+}
+
+#[tokio::test]
+async fn a_servers_events_that_wait_still_wait_after_an_upgrade() {
+    let url = empty_database().await;
+    upgraded(named(&url), async || {
+        connect(&url).await.execute(UNDO).await.expect("it is taken back");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_files_events_that_wait_still_wait_after_an_upgrade() {
+    let file = SqliteFile::new();
+    let database = format!("sqlite:{}", file.path().display()).parse().expect("a URL");
+    upgraded(database, async || file.execute(UNDO).await).await;
 }
 
 #[tokio::test]
 async fn a_database_that_lacks_a_migration_is_refused_with_both_versions() {
     let database = PostgresDatabase::new().await;
+    connect(&database.url).await.execute(UNDO).await.expect("it is taken back");
+    let reason = refusal(&database.url).await;
+    assert!(reason.contains("at version 1") && reason.contains("needs version 2"), "{reason}");
     connect(&database.url).await.execute("update _sqlx_migrations set version = 0").await.expect("it is written");
     // Version 0 is not one of ours; nor would be a first step that reads otherwise.
     let reason = refusal(&database.url).await;
     assert!(reason.contains("version 0") && reason.contains("another program"), "{reason}");
     connect(&database.url).await.execute("delete from _sqlx_migrations").await.expect("it is written");
     let reason = refusal(&database.url).await;
-    assert!(reason.contains("needs version 1") && reason.contains("run `dailies migrate`"), "{reason}");
+    assert!(reason.contains("needs version 2") && reason.contains("run `dailies migrate`"), "{reason}");
 }
 
 #[tokio::test]
@@ -55,7 +112,7 @@ async fn a_server_with_tables_of_a_newer_program_is_refused_with_both_versions_a
          values (99991231, 'from the future', '2099-01-01', true, '', 1)";
     connect(&database.url).await.execute(newer).await.expect("it is written");
     let reason = refusal(&database.url).await;
-    assert!(reason.contains("version 99991231") && reason.contains("knows only version 1"), "{reason}");
+    assert!(reason.contains("version 99991231") && reason.contains("knows only version 2"), "{reason}");
     let refused = store::migrate(&named(&database.url)).await.expect_err("it is newer").to_string();
     assert!(refused.contains("version 99991231"), "{refused}");
 }

@@ -35,7 +35,7 @@ locked as materialized (
 ),
 moved as (
     update video v
-    set seq = a.seq, status = a.status, progress = a.progress, title = a.title, updated_at = a.updated_at,
+    set seq = a.seq, unpublished = 1, status = a.status, progress = a.progress, title = a.title, updated_at = a.updated_at,
         deleted_at = a.deleted_at, purge_at = a.deleted_at, deleted_by = a.deleted_by,
         forgotten_since = a.forgotten_since
     from appended a join locked on locked.id = a.id

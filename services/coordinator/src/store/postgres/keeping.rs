@@ -18,7 +18,8 @@ pub const MARK_EVENTS: &str = "with left_now as (
          select v.id, l.seq from video v join left_now l on l.id = v.id
          where v.published_seq < l.seq order by v.id for update of v
      )
-     update video v set published_seq = l.seq from locked l where v.id = l.id and v.published_seq < l.seq";
+     update video v set published_seq = l.seq, unpublished = case when l.seq < v.seq then 1 else 0 end
+     from locked l where v.id = l.id and v.published_seq < l.seq";
 
 /// Outcomes of commands have left.
 pub const MARK_OUTCOMES: &str =

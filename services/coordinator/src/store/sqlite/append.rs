@@ -58,7 +58,7 @@ const fn is_fenced(append: &Append) -> bool {
 /// those that stay where they were decided upon.
 async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<HashSet<String>, sqlx::Error> {
     let mut catalogues = BTreeMap::new();
-    let (mut created, mut moved, mut stayed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut created, mut moved, mut stayed, mut listed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for append in round {
         let (Some(row), Some(first), Some(last)) = (&append.row, append.events.first(), append.events.last()) else {
             stayed.extend(append.based_on.map(|seq| (append.video, seq)));
@@ -81,14 +81,10 @@ async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<H
             ));
             catalogues.insert(digest, &row.catalogue);
         } else {
-            moved.push((
-                video,
-                first.seq - 1,
-                last.seq,
+            moved.push((video, first.seq - 1, last.seq, row.progress, &row.title, updated_at));
+            listed.push((
+                video.to_string(),
                 row.status.name(),
-                row.progress,
-                &row.title,
-                updated_at,
                 row.deleted.as_ref().map(|_| updated_at),
                 row.deleted.as_ref().map(CommandId::as_str),
                 row.forgotten_since.map(|since| since.timestamp_micros()),
@@ -115,14 +111,15 @@ async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<H
     passed.extend(
         returned(
             connection,
-            "update video set seq = a.value ->> 2, status = a.value ->> 3, progress = a.value ->> 4, title = a.value ->> 5,
-                 updated_at = a.value ->> 6, deleted_at = a.value ->> 7, purge_at = a.value ->> 7,
-                 deleted_by = a.value ->> 8, forgotten_since = a.value ->> 9
+            "update video set seq = a.value ->> 2, unpublished = 1, progress = a.value ->> 3, title = a.value ->> 4,
+                 updated_at = a.value ->> 5
              from json_each($1) a where video.id = a.value ->> 0 and seq = a.value ->> 1 returning video.id",
             moved,
         )
         .await?,
     );
+    listed.retain(|(video, ..)| passed.contains(video));
+    list(connection, &listed).await?;
     passed.extend(
         returned(
             connection,
@@ -133,6 +130,22 @@ async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<H
         .await?,
     );
     Ok(passed)
+}
+
+/// Moves videos that passed the fence within the lists that they stand in, where that changes: SQLite writes to an index
+/// whenever one of its columns is set, be it to what it was.
+async fn list(connection: &mut SqliteConnection, listed: &[impl Serialize]) -> Result<(), sqlx::Error> {
+    for statement in [
+        "update video set status = a.value ->> 1 from json_each($1) a
+         where video.id = a.value ->> 0 and status <> a.value ->> 1",
+        "update video set deleted_at = a.value ->> 2, purge_at = a.value ->> 2, deleted_by = a.value ->> 3
+         from json_each($1) a where video.id = a.value ->> 0 and deleted_at is not a.value ->> 2",
+        "update video set forgotten_since = a.value ->> 4 from json_each($1) a
+         where video.id = a.value ->> 0 and forgotten_since is not a.value ->> 4",
+    ] {
+        execute(connection, statement, listed).await?;
+    }
+    Ok(())
 }
 
 /// What those leave behind who passed the fence.
@@ -256,7 +269,7 @@ pub(super) async fn mark_published(
     let events = published.events.iter().map(|(video, seq)| (video, seq));
     execute(
         connection,
-        "update video set published_seq = l.seq
+        "update video set published_seq = l.seq, unpublished = l.seq < video.seq
          from (select value ->> 0 as id, max(value ->> 1) as seq from json_each($1) group by 1) l
          where video.id = l.id and published_seq < l.seq",
         events,
