@@ -21,7 +21,7 @@ use runtime::config::{ConfigError, Settings};
 use runtime::monitoring::MonitoringError;
 use runtime::service::sentence;
 use runtime::trace::TraceError;
-use runtime::worker::{Handler, WorkerSettings};
+use runtime::worker::{self, Handler, HandlerThreads, WorkerError, WorkerSettings};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -97,6 +97,9 @@ pub enum EmbeddedError {
     /// NATS is not as it must be.
     #[error(transparent)]
     Bus(#[from] BusError),
+    /// No threads for the work.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
     /// No objects.
     #[error(transparent)]
     Folder(#[from] objects::OpenError),
@@ -438,12 +441,15 @@ fn start_services(
 ) -> Result<Part, EmbeddedError> {
     let mut services = Part::default();
     let shutdown = services.shutdown.clone();
+    let threads = HandlerThreads::new("handler", slots.get() * handlers.len())?;
     for (service, handler) in handlers {
         let mut own: WorkerSettings = settings.section("worker")?;
         own.concurrency = slots;
         own.grace = own.grace.min(GRACE);
-        let running = runtime::worker::run(own, bus.clone(), objects.clone(), handler, service, shutdown.clone());
-        services.spawn(service.name(), running);
+        let (threads, bus, objects, shutdown) = (threads.clone(), bus.clone(), objects.clone(), shutdown.clone());
+        services.spawn(service.name(), async move {
+            worker::run_on(&threads, own, bus, objects, handler, service, shutdown).await
+        });
     }
     let own: gateway::config::Settings = settings.section("gateway")?;
     services.spawn("the gateway", gateway::serve(gateway, own, bus.clone(), objects, shutdown));

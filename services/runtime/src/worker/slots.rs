@@ -89,10 +89,14 @@ pub(super) struct Tally {
 }
 
 /// Runs a replica that `nats micro` can see.
-pub(super) async fn run_registered(parts: Parts, bus: &Bus, shutdown: CancellationToken) -> Result<(), WorkerError> {
-    let handlers = HandlerRuntime::new(&parts)?;
+pub(super) async fn run_registered(
+    parts: Parts,
+    bus: &Bus,
+    threads: &HandlerThreads,
+    shutdown: CancellationToken,
+) -> Result<(), WorkerError> {
     let (service, instance) = (parts.service, parts.instance.clone());
-    let replica = Replica::new(parts, handlers.handle(), shutdown);
+    let replica = Replica::new(parts, threads.handle(), shutdown);
     let metadata = HashMap::from([
         ("instance".to_owned(), instance.clone()),
         ("host".to_owned(), registration::host()),
@@ -116,8 +120,8 @@ pub(super) async fn run_registered(parts: Parts, bus: &Bus, shutdown: Cancellati
 
 /// Runs a replica on any ports, until `shutdown` fires and its jobs are finished or handed back.
 pub async fn run_parts(parts: Parts, shutdown: CancellationToken) -> Result<(), WorkerError> {
-    let handlers = HandlerRuntime::new(&parts)?;
-    Replica::new(parts, handlers.handle(), shutdown).run().await;
+    let threads = HandlerThreads::new(parts.service.name(), parts.settings.concurrency.get())?;
+    Replica::new(parts, threads.handle(), shutdown).run().await;
     Ok(())
 }
 
@@ -265,28 +269,33 @@ impl Drop for AbortOnDrop {
 }
 
 /// Threads for handlers alone: whatever they compute or block on, the loop's own threads keep jobs alive and the
-/// connection served.
-struct HandlerRuntime(Option<tokio::runtime::Runtime>);
+/// connection served. Clones share them; they end with the last one.
+#[derive(Debug, Clone)]
+pub struct HandlerThreads(Arc<Owned>);
 
-impl HandlerRuntime {
-    /// With a thread for each job, as far as that makes sense: more than a few for each core only get in each other's way.
-    fn new(parts: &Parts) -> Result<Self, WorkerError> {
+#[derive(Debug)]
+struct Owned(Option<tokio::runtime::Runtime>);
+
+impl HandlerThreads {
+    /// With a thread for each of so many jobs, as far as that makes sense: more than a few for each core only get in each
+    /// other's way.
+    pub fn new(name: &str, jobs: usize) -> Result<Self, WorkerError> {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(parts.settings.concurrency.get().min(THREADS_A_CORE * cores) + 1)
-            .thread_name(format!("{}-job", parts.service))
+            .worker_threads(jobs.min(THREADS_A_CORE * cores) + 1)
+            .thread_name(format!("{name}-job"))
             .enable_all()
             .build()
-            .map(|runtime| Self(Some(runtime)))
+            .map(|runtime| Self(Arc::new(Owned(Some(runtime)))))
             .map_err(WorkerError::Threads)
     }
 
     fn handle(&self) -> tokio::runtime::Handle {
-        self.0.as_ref().map_or_else(tokio::runtime::Handle::current, |runtime| runtime.handle().clone())
+        self.0.0.as_ref().map_or_else(tokio::runtime::Handle::current, |runtime| runtime.handle().clone())
     }
 }
 
-impl Drop for HandlerRuntime {
+impl Drop for Owned {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             // Waiting for a handler that does not listen would hold up a stop, and is not allowed here anyway.
