@@ -1,5 +1,6 @@
 //! What people do at checkpoints: go on, another way, back, or not at all.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use messages::artifact::{Artifact, ArtifactKey, Content, Digest};
@@ -103,13 +104,14 @@ impl Video {
         elsewhere: Option<BranchName>,
     ) -> Result<Way, Rejection> {
         let edited = checkpoint.selection != checkpoint.first_selection;
-        let current = self.digest(&checkpoint.selection);
+        // Costly, and needed only where it was approved before.
+        let current = LazyCell::new(|| self.digest(&checkpoint.selection));
         // The same change approved twice opens one branch (W4, W23).
         let before = |approval: &&Approval| match (approve.digest, &elsewhere) {
             (_, Some(name)) => approval.answer.branch_name == *name,
-            (Some(digest), None) => digest != current && approval.digest == digest,
+            (Some(digest), None) => digest != *current && approval.digest == digest,
             // Made again, the change is the same change; undone by its approval, it is what was meant.
-            (None, None) => name.is_none() && edited == (approval.digest == current),
+            (None, None) => name.is_none() && edited == (approval.digest == *current),
         };
         if let Some(approval) = checkpoint.approved_away.iter().rev().find(before) {
             return Ok(Way::Again(approval.clone()));
@@ -145,14 +147,13 @@ impl Video {
 
     /// An approval that says what it looked at binds only to that.
     fn looked_at(&self, selection: &super::Selection, digest: Option<Digest>) -> Result<(), Rejection> {
+        let Some(digest) = digest else { return Ok(()) };
         let current = self.digest(selection);
-        match digest {
-            Some(digest) if digest != current => Err(Rejection::new(
-                Code::StaleDigest,
-                format!("the selection moved since you looked: its digest is {current} now; look again"),
-            )),
-            Some(_) | None => Ok(()),
+        if digest == current {
+            return Ok(());
         }
+        let reason = format!("the selection moved since you looked: its digest is {current} now; look again");
+        Err(Rejection::new(Code::StaleDigest, reason))
     }
 
     fn affordable(&self, id: CheckpointId) -> Result<(), Rejection> {
