@@ -320,7 +320,7 @@ pub struct BenchOrchestration {
     /// Jobs of each service at a time.
     #[arg(long, value_name = "N", default_value = "128")]
     pub slots: NonZeroUsize,
-    /// Measure only what this word is part of: raw, throughput, latency, paused.
+    /// Measure only this: raw, throughput, plain (the first row of it), latency, paused.
     #[arg(long, value_name = "WORD")]
     pub only: Option<String>,
     /// Print the figures as JSON.

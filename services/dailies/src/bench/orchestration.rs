@@ -82,8 +82,11 @@ async fn measure(
                 served.stop().await?;
             }
         }
-        if wanted("throughput") {
+        if wanted("throughput") || wanted("plain") {
             for (shape, nats_sync_always) in [(Shape::Plain, false), (Shape::SixBeats, false), (Shape::Plain, true)] {
+                if !wanted("throughput") && (shape, nats_sync_always) != (Shape::Plain, false) {
+                    continue;
+                }
                 screen.live(&[format!(
                     "{name}: {} videos of {} jobs …",
                     arguments.videos,
