@@ -35,7 +35,8 @@ enum Standing {
     Behind(Option<i64>),
 }
 
-/// Brings a database up to date, if it is one of ours and not newer than this program. Two at once do no harm.
+/// Brings a database up to date, if it is one of ours and not newer than this program. Two at once do no harm on PostgreSQL,
+/// which takes a lock for it; on SQLite the connection is to hold the file's write lock.
 pub(super) async fn migrate(
     connection: &mut impl Migrate,
     migrator: &Migrator,
@@ -47,12 +48,7 @@ pub(super) async fn migrate(
         Standing::Current => return Ok(Migrated { database: database.to_owned(), from: Some(to), to }),
         Standing::Behind(from) => from,
     };
-    if let Err(error) = migrator.run_direct(None, connection, false).await {
-        // SQLite has no lock for migrations: whoever else ran them at the same time may have been faster.
-        if standing(connection, migrator).await != Ok(Standing::Current) {
-            return Err(error.to_string());
-        }
-    }
+    migrator.run_direct(None, connection, false).await.map_err(|error| error.to_string())?;
     Ok(Migrated { database: database.to_owned(), from, to })
 }
 

@@ -56,10 +56,15 @@ impl SqliteStore {
 
     /// Brings the tables of the file up to date; creates it when missing.
     pub async fn migrate(file: &Path) -> Result<Migrated, StoreError> {
-        let mut connection = connect(file).await.map_err(|error| unusable(file, error.to_string()))?;
+        let unavailable = |error: sqlx::Error| unusable(file, error.to_string());
+        let mut connection = connect(file).await.map_err(unavailable)?;
+        // All steps or none, and by one at a time: whoever comes second waits here, then finds them done.
+        let mut transaction = connection.begin_with("begin immediate").await.map_err(unavailable)?;
         let database = file.display().to_string();
-        let migrated = schema::migrate(&mut connection, &schema::SQLITE, &database).await;
-        migrated.map_err(|reason| unusable(file, reason))
+        let migrated = schema::migrate(&mut *transaction, &schema::SQLITE, &database).await;
+        let migrated = migrated.map_err(|reason| unusable(file, reason))?;
+        transaction.commit().await.map_err(unavailable)?;
+        Ok(migrated)
     }
 
     /// Lets go of the pages that the writer keeps, when it has nothing to write.

@@ -44,9 +44,15 @@ async fn migrations_by_several_at_once_run_once() {
     let done: Vec<_> = done.into_iter().map(|done| done.expect("it is migrated")).collect();
     assert!(done.iter().all(|migrated| migrated.to == NEWEST), "{done:?}");
     let folder = tempfile::tempdir().expect("a folder");
-    let database = format!("sqlite:{}", folder.path().join("journal.db").display()).parse().expect("a URL");
-    let done = futures::future::join_all((0..6).map(|_| store::migrate(&database))).await;
-    assert!(done.iter().all(|done| done.as_ref().is_ok_and(|migrated| migrated.to == NEWEST)), "{done:?}");
+    // Several files, because who meets whom between two steps is chance.
+    for name in 0..20 {
+        let file = folder.path().join(format!("{name}.db"));
+        let database = format!("sqlite:{}", file.display()).parse().expect("a URL");
+        let done = futures::future::join_all((0..6).map(|_| store::migrate(&database))).await;
+        assert!(done.iter().all(|done| done.as_ref().is_ok_and(|migrated| migrated.to == NEWEST)), "{done:?}");
+        let first = done.iter().flatten().filter(|migrated| migrated.from.is_none()).count();
+        assert_eq!(first, 1, "{done:?}");
+    }
 }
 
 /// What had not left when a program of the first version stopped leaves with the next, and nothing twice.
