@@ -18,7 +18,6 @@ use messages::command::{Code, Command, Rejection, Via};
 use messages::event::{CommandOutcome, Event, Recorded};
 use messages::id::{CommandId, JobId, UserId, VideoId};
 use messages::job::{self, ClaimReply, Failed, FailureKind, NotWanted, Outcome as _};
-use messages::query::LedgerRow;
 use messages::subject::Partition;
 use messages::trace::Trace;
 use messages::{codec, subject};
@@ -281,7 +280,7 @@ impl Actor {
         let mut patience = Patience::default();
         loop {
             let outcome = rejected(&mail.id, internal(), self.around.clock.now(), mail.trace);
-            let nothing = Decision { events: Vec::new(), video: None, reply: Reply::Rejected(internal()) };
+            let nothing = Decision::unchanged(None, Reply::Rejected(internal()));
             match self.record((nothing, Jobs::default()), Some(outcome.clone()), &mail.user).await {
                 Ok(_) => {
                     metrics::answered(&mail.verb, &outcome);
@@ -320,22 +319,23 @@ impl Actor {
         loop {
             let now = self.around.clock.now();
             let (mut answers, mut steps, mut jobs) = (Vec::new(), Vec::new(), Jobs::default());
-            let mut all =
-                Decision { events: Vec::new(), video: self.known().await.video.clone(), reply: Reply::Recorded };
+            let mut all = Decision::unchanged(self.known().await.video.take(), Reply::Recorded);
             for ReportMail { input, reply } in mails {
                 if reply.is_closed() {
                     answers.push(None);
                     continue;
                 }
-                let decision = self.decide_upon(all.video.as_ref(), input, now);
+                let decision = self.decide_upon(all.video.take(), input, now);
                 answers.push(Some(report_answer(&decision.reply)?));
                 self.span = report_span(input);
                 jobs.follow(self.jobs_of(&decision, now)?);
                 steps.push(Step { span: self.span.take(), events: decision.events.len() });
                 all.events.extend(decision.events);
+                all.spent.extend(decision.spent);
                 all.video = decision.video;
             }
             if steps.is_empty() {
+                self.known().await.video = all.video;
                 return Ok(answers);
             }
             let owner = all.video.as_ref().map(|video| video.user.clone()).unwrap_or_else(UserId::local);
@@ -408,7 +408,7 @@ impl Actor {
             self.forget();
             self.fault("report", &[], &reason).await;
             // The video cannot even take a failure: only its row goes.
-            let nothing = Decision { events: Vec::new(), video: None, reply: Reply::Recorded };
+            let nothing = Decision::unchanged(None, Reply::Recorded);
             let ended = Jobs { ended: vec![job], ..Jobs::default() };
             if let Err(error) = self.record((nothing, ended), None, &user).await {
                 tracing::warn!(error = %error, job.id = %job, "a job that cannot be decided stays planned");
@@ -428,7 +428,10 @@ impl Actor {
     async fn collect(&mut self, keep_for: Duration) -> Result<(), String> {
         let decision = self.decide(&Input::Collect { keep_for }, self.around.clock.now()).await;
         let owner = decision.video.as_ref().map(|video| video.user.clone());
-        let Some(owner) = owner.filter(|_| !decision.events.is_empty()) else { return Ok(()) };
+        let Some(owner) = owner.filter(|_| !decision.events.is_empty()) else {
+            self.known().await.video = decision.video;
+            return Ok(());
+        };
         match self.record((decision, Jobs::default()), None, &owner).await {
             Ok(Appended::Committed) => {}
             Ok(Appended::Lost) => self.forget(),
@@ -492,13 +495,13 @@ impl Actor {
         }
     }
 
-    /// The pure decision upon what is recorded.
+    /// The pure decision upon what is recorded. The video is in the decision until that is recorded, or else forgotten.
     async fn decide(&mut self, input: &Input, now: DateTime<Utc>) -> Decision {
-        self.known().await;
-        self.decide_upon(self.state.as_ref().and_then(|known| known.video.as_ref()), input, now)
+        let video = self.known().await.video.take();
+        self.decide_upon(video, input, now)
     }
 
-    fn decide_upon(&self, video: Option<&Video>, input: &Input, now: DateTime<Utc>) -> Decision {
+    fn decide_upon(&self, video: Option<Video>, input: &Input, now: DateTime<Utc>) -> Decision {
         let began = Instant::now();
         let decision = Video::decide(video, self.video, input, &self.around.setup, now);
         metrics::decided(began.elapsed());
@@ -507,8 +510,8 @@ impl Actor {
 
     /// The decision to change nothing.
     async fn refuse(&mut self, rejection: Rejection) -> Decision {
-        let video = self.known().await.video.clone();
-        Decision { events: Vec::new(), video, reply: Reply::Rejected(rejection) }
+        let video = self.known().await.video.take();
+        Decision::unchanged(video, Reply::Rejected(rejection))
     }
 
     /// What a decision orders and ends. An order without inputs is a fault of ours, found before it is recorded.
@@ -546,10 +549,10 @@ impl Actor {
                 | Event::JobFailed { job, gave_up: true, .. }
                 | Event::JobUnknown { job, .. } => jobs.ended.push(*job),
                 Event::BranchCancelled { jobs: stopped, .. } => jobs.stopped.extend(stopped),
+                // Also those that were cancelled before: to be told so twice does no harm.
                 Event::VideoDeleted { .. } => {
-                    let before = self.state.as_ref().and_then(|known| known.video.as_ref());
-                    let planned = before.iter().flat_map(|video| &video.jobs);
-                    jobs.stopped.extend(planned.filter(|(_, job)| job.state == JobState::Planned).map(|(id, _)| *id));
+                    let cancelled = video.jobs.iter().filter(|(_, job)| job.state == JobState::Cancelled);
+                    jobs.stopped.extend(cancelled.map(|(id, _)| *id));
                 }
                 _ => {}
             }
@@ -582,17 +585,16 @@ impl Actor {
         steps: &mut [Step],
     ) -> Result<Appended, StoreError> {
         let row = decision.video.as_ref().filter(|_| !decision.events.is_empty()).map(row_of);
-        let (spent, garbage) = self.kept_of(&decision);
         let append = Arc::new(Append {
             video: self.video,
             user: user.clone(),
-            based_on: self.state.as_ref().map(|known| known.video.as_ref().map_or(0, |video| video.seq)),
+            based_on: self.state.as_ref().map(|_| decision.based_on()),
+            garbage: garbage_of(&decision),
             events: decision.events,
             row,
             plan: jobs.plan,
             ended: jobs.ended,
-            spent,
-            garbage,
+            spent: decision.spent,
             outcome,
         });
         if self.around.committer.append(Arc::clone(&append)).await? == Appended::Lost {
@@ -623,9 +625,7 @@ impl Actor {
         }
         outcome.iter().for_each(|outcome| self.around.outbox.publish_outcome(self.video, user, outcome));
         if let Some(known) = &mut self.state {
-            if !events.is_empty() {
-                known.video = decision.video;
-            }
+            known.video = decision.video;
             let named = |outcome: &CommandOutcome| ((user.clone(), outcome.command_id().clone()), outcome.clone());
             known.outcomes.extend(outcome.as_ref().map(named));
         }
@@ -651,20 +651,6 @@ impl Actor {
             rule.follows(span.context());
         }
         traces::enter(&mut known.phases, events, traces);
-    }
-
-    /// What a decision books, and the objects that it lets go of.
-    fn kept_of(&self, decision: &Decision) -> (Vec<LedgerRow>, Vec<String>) {
-        let Some(video) = decision.video.as_ref().filter(|_| !decision.events.is_empty()) else {
-            return (Vec::new(), Vec::new());
-        };
-        let before = self.state.as_ref().and_then(|known| known.video.as_ref());
-        let booked = before.map_or(0, |video| video.ledger.len());
-        let collected = decision.events.iter().filter_map(|recorded| match &recorded.event {
-            Event::CheckpointsCollected { artifacts, .. } => Some(video.garbage(artifacts)),
-            _ => None,
-        });
-        (video.ledger.iter().skip(booked).cloned().collect(), collected.flatten().collect())
     }
 
     fn log(&self, events: &[Recorded]) {
@@ -742,6 +728,16 @@ fn ordered_by(event: &Event) -> Vec<JobId> {
         Event::JobRetried { job, .. } | Event::ArtifactOrdered { job, .. } => vec![*job],
         _ => Vec::new(),
     }
+}
+
+/// The objects that a decision lets go of.
+fn garbage_of(decision: &Decision) -> Vec<String> {
+    let Some(video) = &decision.video else { return Vec::new() };
+    let collected = decision.events.iter().filter_map(|recorded| match &recorded.event {
+        Event::CheckpointsCollected { artifacts, .. } => Some(video.garbage(artifacts)),
+        _ => None,
+    });
+    collected.flatten().collect()
 }
 
 fn row_of(video: &Video) -> VideoRow {

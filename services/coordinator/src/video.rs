@@ -62,8 +62,8 @@ mod tests;
 /// Which artifact version stands under each key.
 pub type Selection = BTreeMap<ArtifactKey, ArtifactId>;
 
-/// One video, as its events made it. Cheap to copy, because every decision drafts on a copy of its own: what most of them
-/// leave as it is is shared.
+/// One video, as its events made it. Cheap to copy, because a command may be refused half-way and so drafts on a copy: what
+/// most of them leave as it is is shared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Video {
     /// Its id.
@@ -292,6 +292,18 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// What is answered where there is no video, or none any more; commands are refused with their reasons.
+    const fn answer_of_unknown_video(&self) -> Option<Reply> {
+        match self {
+            Self::Command { .. } => None,
+            Self::Done(_) | Self::Failed(_) | Self::Submitted(_) => Some(Reply::NotWanted(NotWanted::UnknownVideo)),
+            Self::Claim(_) => Some(Reply::Claim(ClaimReply::Refused(NotWanted::UnknownVideo))),
+            Self::Collect { .. } => Some(Reply::Recorded),
+        }
+    }
+}
+
 /// What a video could be created with: read from files at the coordinator's start.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -308,8 +320,22 @@ pub struct Decision {
     pub events: Vec<Recorded>,
     /// The video after these events; none when there still is none.
     pub video: Option<Video>,
+    /// What these events book.
+    pub spent: Vec<LedgerRow>,
     /// What whoever sent the input is told.
     pub reply: Reply,
+}
+
+impl Decision {
+    /// That nothing happens.
+    pub const fn unchanged(video: Option<Video>, reply: Reply) -> Self {
+        Self { events: Vec::new(), video, spent: Vec::new(), reply }
+    }
+
+    /// The last event's number before these events; 0 when there was no video.
+    pub fn based_on(&self) -> u64 {
+        self.video.as_ref().map_or(0, |video| video.seq.saturating_sub(self.events.len() as u64))
+    }
 }
 
 /// What whoever sent an input is told, once it is recorded.
@@ -333,62 +359,60 @@ pub enum Reply {
 }
 
 impl Video {
-    /// What an input does to a video, or to the want of one. The same state, input and time give the same decision.
-    pub fn decide(video: Option<&Self>, id: VideoId, input: &Input, setup: &Setup, now: DateTime<Utc>) -> Decision {
-        let unchanged = |reply| Decision { events: Vec::new(), video: video.cloned(), reply };
-        match (video, input) {
-            (None, Input::Command { id: command_id, user, via, command }) => match command.as_ref() {
-                Command::Create(create) => match Self::create(id, command_id, user, *via, create, setup, now) {
-                    Ok(decision) => decision,
-                    Err(rejection) => unchanged(Reply::Rejected(rejection)),
-                },
-                _ => unchanged(Reply::Rejected(unknown_video(id))),
-            },
-            (None, Input::Done(_) | Input::Failed(_) | Input::Submitted(_)) => {
-                unchanged(Reply::NotWanted(NotWanted::UnknownVideo))
-            }
-            (None, Input::Claim(_)) => unchanged(Reply::Claim(ClaimReply::Refused(NotWanted::UnknownVideo))),
-            (None, Input::Collect { .. }) => unchanged(Reply::Recorded),
-            (Some(video), Input::Command { id: command_id, user, via, command }) => {
-                let mut draft = Draft::new(video, Some(command_id.clone()), now);
+    /// What an input does to a video, or to the want of one. The same state, input and time give the same decision. The video
+    /// comes back in it, as it is then.
+    pub fn decide(video: Option<Self>, id: VideoId, input: &Input, setup: &Setup, now: DateTime<Utc>) -> Decision {
+        let Some(video) = video else { return Self::decide_without(id, input, setup, now) };
+        if video.deleted.is_some()
+            && let Some(reply) = input.answer_of_unknown_video()
+        {
+            return Decision::unchanged(Some(video), reply);
+        }
+        match input {
+            Input::Command { id: command_id, user, via, command } => {
+                let mut draft = Draft::new(video.clone(), Some(command_id.clone()), now);
                 match draft.command(user, *via, command) {
                     Ok(reply) => draft.finish(reply),
-                    Err(rejection) => unchanged(Reply::Rejected(rejection)),
+                    Err(rejection) => Decision::unchanged(Some(video), Reply::Rejected(rejection)),
                 }
             }
-            (Some(video), Input::Done(_) | Input::Failed(_) | Input::Submitted(_)) if video.deleted.is_some() => {
-                unchanged(Reply::NotWanted(NotWanted::UnknownVideo))
-            }
-            (Some(video), Input::Claim(_)) if video.deleted.is_some() => {
-                unchanged(Reply::Claim(ClaimReply::Refused(NotWanted::UnknownVideo)))
-            }
-            (Some(video), Input::Collect { .. }) if video.deleted.is_some() => unchanged(Reply::Recorded),
-            (Some(video), Input::Collect { keep_for }) => {
+            Input::Collect { keep_for } => {
                 let mut draft = Draft::new(video, None, now);
                 draft.collect(*keep_for);
                 draft.finish(Reply::Recorded)
             }
-            (Some(video), Input::Claim(report)) => {
+            Input::Claim(report) => {
                 let mut draft = Draft::new(video, None, now);
                 let reply = draft.claim(report);
                 draft.finish(Reply::Claim(reply))
             }
-            (Some(video), Input::Submitted(report)) => {
+            Input::Submitted(report) => {
                 let mut draft = Draft::new(video, None, now);
                 let reply = draft.submitted(report);
                 draft.finish(reply)
             }
-            (Some(video), Input::Done(report)) => {
+            Input::Done(report) => {
                 let mut draft = Draft::new(video, None, now);
                 let reply = draft.job_done(report);
                 draft.finish(reply)
             }
-            (Some(video), Input::Failed(report)) => {
+            Input::Failed(report) => {
                 let mut draft = Draft::new(video, None, now);
                 let reply = draft.job_failed(report);
                 draft.finish(reply)
             }
         }
+    }
+
+    fn decide_without(id: VideoId, input: &Input, setup: &Setup, now: DateTime<Utc>) -> Decision {
+        let Input::Command { id: command_id, user, via, command } = input else {
+            return Decision::unchanged(None, input.answer_of_unknown_video().unwrap_or(Reply::Recorded));
+        };
+        let created = match command.as_ref() {
+            Command::Create(create) => Self::create(id, command_id, user, *via, create, setup, now),
+            _ => Err(unknown_video(id)),
+        };
+        created.unwrap_or_else(|rejection| Decision::unchanged(None, Reply::Rejected(rejection)))
     }
 
     fn create(
@@ -424,7 +448,8 @@ impl Video {
         // The event above is a `VideoCreated`, so there is a video to draft on.
         let Some(video) = Self::born(id, &created, setup.catalogue.clone()) else { return Err(unknown_video(id)) };
         let answer = video.created_answer();
-        let mut draft = Draft { video, events: vec![created], command_id: Some(command_id.clone()), now };
+        let mut draft = Draft::new(video, Some(command_id.clone()), now);
+        draft.events.push(created);
         draft.start_phase(Phase::Planning, &BranchName::main(), None, Vec::new());
         Ok(draft.finish(Reply::Answer { answer, first_command_id: None }))
     }
@@ -957,17 +982,20 @@ impl Video {
 pub(crate) struct Draft {
     video: Video,
     events: Vec<Recorded>,
+    /// How many rows the ledger had before.
+    booked: usize,
     command_id: Option<CommandId>,
     now: DateTime<Utc>,
 }
 
 impl Draft {
-    fn new(video: &Video, command_id: Option<CommandId>, now: DateTime<Utc>) -> Self {
-        Self { video: video.clone(), events: Vec::new(), command_id, now }
+    fn new(video: Video, command_id: Option<CommandId>, now: DateTime<Utc>) -> Self {
+        Self { booked: video.ledger.len(), video, events: Vec::new(), command_id, now }
     }
 
     fn finish(self, reply: Reply) -> Decision {
-        Decision { events: self.events, video: Some(self.video), reply }
+        let spent = self.video.ledger.iter().skip(self.booked).cloned().collect();
+        Decision { events: self.events, video: Some(self.video), spent, reply }
     }
 
     fn record(&mut self, event: Event) {
@@ -1043,8 +1071,9 @@ fn json(answer: &impl serde::Serialize) -> Value {
     serde_json::to_value(answer).unwrap_or_default()
 }
 
-fn digest_of(create: &CreateVideo) -> Digest {
-    Digest::of(&serde_json::to_vec(create).unwrap_or_default())
+/// The SHA-256 of something's JSON. It is made of strings, finite numbers and lists: serialising cannot fail.
+fn digest_of(content: &impl serde::Serialize) -> Digest {
+    Digest::of(&serde_json::to_vec(content).unwrap_or_default())
 }
 
 /// The last words about a job that failed for good.

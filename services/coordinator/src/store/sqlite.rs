@@ -127,8 +127,8 @@ async fn writer(file: &Path) -> Result<SqlitePool, StoreError> {
     SqlitePoolOptions::new()
         .max_connections(1)
         .after_release(|connection, _| Box::pin(roll_back_leftovers(connection)))
-        // In KiB: what a busy transaction touches.
-        .connect_with(options(file).pragma("cache_size", "-16000"))
+        // In KiB: what a busy transaction touches. What is needed to undo half a statement stays in memory too.
+        .connect_with(options(file).pragma("cache_size", "-16000").pragma("temp_store", "memory"))
         .await
         .map_err(|error| unusable(file, error.to_string()))
 }

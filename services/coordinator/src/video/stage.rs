@@ -99,8 +99,8 @@ impl Stage {
 
     pub fn put(&mut self, input: &Input) -> Reply {
         self.now += TimeDelta::seconds(1);
-        let Decision { events, video, reply } =
-            Video::decide(self.video.as_ref(), self.id, input, &self.setup, self.now);
+        let Decision { events, video, spent: _, reply } =
+            Video::decide(self.video.take(), self.id, input, &self.setup, self.now);
         self.journal.extend(events);
         self.video = video;
         reply

@@ -8,20 +8,19 @@ use messages::command::Via;
 use messages::event::{Event, Overrides};
 use messages::id::{ArtifactId, CheckpointId};
 
-use super::{CheckpointState, Draft, Video, json};
+use super::{CheckpointState, Draft, Video, digest_of};
 
 impl Video {
     /// A digest of what an artifact of a checkpoint would be made from now.
     pub(super) fn basis(&self, checkpoint: CheckpointId, key: ArtifactKey) -> Digest {
         let Some(state) = self.checkpoints.get(&checkpoint) else { return Digest::of(b"") };
-        let content = |key| self.selected(checkpoint, key).map(|artifact| artifact.content.digest().to_string());
+        let content = |key| self.selected(checkpoint, key).map(|artifact| artifact.content.digest());
         let spec = self.spec(checkpoint);
-        let inputs = match key {
-            ArtifactKey::Spec => Vec::new(),
+        match key {
+            ArtifactKey::Spec => Digest::of(b""),
             ArtifactKey::Beat(n) => {
                 let beat = spec.and_then(|spec| spec.beats.get(n as usize));
-                let film = spec.map(|spec| (&spec.style, &spec.product, spec.aspect_ratio));
-                vec![Some(json(&(beat, film)).to_string())]
+                digest_of(&(beat, spec.map(|spec| (&spec.style, &spec.product, spec.aspect_ratio))))
             }
             ArtifactKey::Chunk(n) | ArtifactKey::ChunkLastFrame(n) => {
                 let chunk = state.chunk_plan.iter().find(|chunk| chunk.index == n);
@@ -29,24 +28,22 @@ impl Video {
                     true => ArtifactKey::ChunkLastFrame(n.saturating_sub(1)),
                     false => ArtifactKey::Beat(chunk.beat_index),
                 });
-                vec![start.and_then(content)]
+                digest_of(&start.and_then(content))
             }
             ArtifactKey::Stitched => {
-                let transitions = spec.map(|spec| json(&spec.transitions).to_string());
                 let chunks = state.chunk_plan.iter().map(|chunk| content(ArtifactKey::Chunk(chunk.index)));
-                chunks.chain([transitions]).collect()
+                digest_of(&(chunks.collect::<Vec<_>>(), spec.map(|spec| &spec.transitions)))
             }
             ArtifactKey::Background => {
-                vec![spec.map(|spec| json(&(spec.audio.music_style, spec.audio.tempo, spec.audio.mood)).to_string())]
+                digest_of(&spec.map(|spec| (spec.audio.music_style, spec.audio.tempo, spec.audio.mood)))
             }
             ArtifactKey::Final => {
                 let music =
                     spec.is_some_and(|spec| spec.audio.music).then(|| content(ArtifactKey::Background)).flatten();
-                vec![content(ArtifactKey::Stitched), music, spec.map(|spec| json(&spec.audio).to_string())]
+                digest_of(&(content(ArtifactKey::Stitched), music, spec.map(|spec| &spec.audio)))
             }
-            ArtifactKey::Thumbnail => vec![content(ArtifactKey::Stitched)],
-        };
-        Digest::of(json(&inputs).to_string().as_bytes())
+            ArtifactKey::Thumbnail => digest_of(&content(ArtifactKey::Stitched)),
+        }
     }
 
     /// What a version was made from; none for what came from elsewhere or was written by hand.

@@ -118,7 +118,7 @@ impl Film {
     fn put(&mut self, input: &Input) -> Reply {
         self.now += TimeDelta::milliseconds(1_500);
         let setup = Setup { catalogue: self.catalogue.clone(), providers: vec!["local".to_owned()] };
-        let decision = Video::decide(self.video.as_ref(), self.id, input, &setup, self.now);
+        let decision = Video::decide(self.video.take(), self.id, input, &setup, self.now);
         self.journal.extend(decision.events);
         self.video = decision.video;
         decision.reply

@@ -112,7 +112,7 @@ impl Story {
 
     fn tell(&mut self, input: &Input) -> Result<(), BenchError> {
         let diary = std::mem::take(&mut self.diary);
-        let (video, diary, ended) = decide(Some(&self.video), self.video.id, input, &self.setup, diary)?;
+        let (video, diary, ended) = decide(Some(self.video.clone()), self.video.id, input, &self.setup, diary)?;
         (self.video, self.diary, self.ended) = (video, diary, ended);
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Story {
 }
 
 fn decide(
-    video: Option<&Video>,
+    video: Option<Video>,
     id: VideoId,
     input: &Input,
     setup: &Setup,

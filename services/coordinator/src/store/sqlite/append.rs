@@ -1,12 +1,12 @@
 //! Appends, many in a statement: rows travel as one JSON text, because each statement is a trip to the database's own
-//! thread and back.
+//! thread and back; what they have of any size travels beside it, in one piece.
 //!
 //! The order within a transaction is that of the crash story: first the fence, then what those who passed it leave behind.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use messages::id::{CommandId, JobId};
+use messages::id::JobId;
 use messages::subject::Partition;
 use serde::Serialize;
 use sqlx::{Row as _, SqliteConnection};
@@ -58,7 +58,8 @@ const fn is_fenced(append: &Append) -> bool {
 /// those that stay where they were decided upon.
 async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<HashSet<String>, sqlx::Error> {
     let mut catalogues = BTreeMap::new();
-    let (mut created, mut moved, mut stayed, mut listed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut created, mut moved, mut stayed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut listed, mut deleted) = (Vec::new(), Vec::new());
     for append in round {
         let (Some(row), Some(first), Some(last)) = (&append.row, append.events.first(), append.events.last()) else {
             stayed.extend(append.based_on.map(|seq| (append.video, seq)));
@@ -85,10 +86,9 @@ async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<H
             listed.push((
                 video.to_string(),
                 row.status.name(),
-                row.deleted.as_ref().map(|_| updated_at),
-                row.deleted.as_ref().map(CommandId::as_str),
                 row.forgotten_since.map(|since| since.timestamp_micros()),
             ));
+            deleted.extend(row.deleted.as_ref().map(|by| (video.to_string(), updated_at, by)));
         }
     }
     for (digest, catalogue) in catalogues {
@@ -119,7 +119,8 @@ async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<H
         .await?,
     );
     listed.retain(|(video, ..)| passed.contains(video));
-    list(connection, &listed).await?;
+    deleted.retain(|(video, ..)| passed.contains(video));
+    list(connection, &listed, &deleted).await?;
     passed.extend(
         returned(
             connection,
@@ -134,24 +135,33 @@ async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<H
 
 /// Moves videos that passed the fence within the lists that they stand in, where that changes: SQLite writes to an index
 /// whenever one of its columns is set, be it to what it was.
-async fn list(connection: &mut SqliteConnection, listed: &[impl Serialize]) -> Result<(), sqlx::Error> {
+async fn list(
+    connection: &mut SqliteConnection,
+    listed: &[impl Serialize],
+    deleted: &[impl Serialize],
+) -> Result<(), sqlx::Error> {
     for statement in [
         "update video set status = a.value ->> 1 from json_each($1) a
          where video.id = a.value ->> 0 and status <> a.value ->> 1",
-        "update video set deleted_at = a.value ->> 2, purge_at = a.value ->> 2, deleted_by = a.value ->> 3
-         from json_each($1) a where video.id = a.value ->> 0 and deleted_at is not a.value ->> 2",
-        "update video set forgotten_since = a.value ->> 4 from json_each($1) a
-         where video.id = a.value ->> 0 and forgotten_since is not a.value ->> 4",
+        "update video set forgotten_since = a.value ->> 2 from json_each($1) a
+         where video.id = a.value ->> 0 and forgotten_since is not a.value ->> 2",
     ] {
         execute(connection, statement, listed).await?;
     }
-    Ok(())
+    execute(
+        connection,
+        "update video set deleted_at = a.value ->> 1, purge_at = a.value ->> 1, deleted_by = a.value ->> 2
+         from json_each($1) a where video.id = a.value ->> 0 and deleted_at is not a.value ->> 1",
+        deleted,
+    )
+    .await
 }
 
 /// What those leave behind who passed the fence.
 async fn leave(connection: &mut SqliteConnection, won: &[&Append]) -> Result<(), sqlx::Error> {
     let (mut events, mut artifacts, mut ledger, mut garbage) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut ended, mut planned, mut outcomes) = (Vec::<&JobId>::new(), Vec::new(), Vec::new());
+    let [mut event_bodies, mut job_bodies, mut outcome_bodies] = [const { Bodies(Vec::new()) }; 3];
     for append in won {
         let (video, partition) = (append.video, Partition::of(append.video).0);
         for recorded in &append.events {
@@ -161,7 +171,7 @@ async fn leave(connection: &mut SqliteConnection, won: &[&Append]) -> Result<(),
                 recorded.time.timestamp_micros(),
                 &recorded.command_id,
                 recorded.event.name(),
-                to_json(&recorded.event)?,
+                event_bodies.add_json(&recorded.event)?,
             ));
             artifacts.extend(artifacts_of(recorded).into_iter().map(|artifact| (artifact, video)));
         }
@@ -194,7 +204,7 @@ async fn leave(connection: &mut SqliteConnection, won: &[&Append]) -> Result<(),
                 job.attempt,
                 i64::from(job.interactive),
                 job.not_before.timestamp_micros(),
-                hex_simd::encode_to_string(&job.body, hex_simd::AsciiCase::Lower),
+                job_bodies.add(&job.body),
             ));
         }
         if let Some(outcome) = &append.outcome {
@@ -204,15 +214,18 @@ async fn leave(connection: &mut SqliteConnection, won: &[&Append]) -> Result<(),
                 &append.user,
                 partition,
                 outcome.time().timestamp_micros(),
-                to_json(outcome)?,
+                outcome_bodies.add_json(outcome)?,
             ));
         }
     }
-    execute(
+    execute_with(
         connection,
         "insert into event (video_id, seq, recorded_at, command_id, type, body)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 from json_each($1)",
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+                cast(substr($2, value ->> '$[5][0]', value ->> '$[5][1]') as text)
+         from json_each($1)",
         events,
+        event_bodies,
     )
     .await?;
     execute(
@@ -241,22 +254,25 @@ async fn leave(connection: &mut SqliteConnection, won: &[&Append]) -> Result<(),
     .await?;
     // First what ended: what ends and is planned again in one append is planned.
     execute(connection, "delete from job where id in (select value from json_each($1))", ended).await?;
-    execute(
+    execute_with(
         connection,
         "insert or replace into job (id, video_id, user_id, partition, service, attempt, sends, priority, not_before, body)
          select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 0, value ->> 6, value ->> 7,
-                unhex(value ->> 8)
+                substr($2, value ->> '$[8][0]', value ->> '$[8][1]')
          from json_each($1)",
         planned,
+        job_bodies,
     )
     .await?;
-    execute(
+    execute_with(
         connection,
         "insert into command (video_id, command_id, user_id, partition, recorded_at, outcome, in_vain)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+                cast(substr($2, value ->> '$[5][0]', value ->> '$[5][1]') as text),
                 not exists (select 1 from video where id = value ->> 0)
          from json_each($1) where true on conflict do nothing",
         outcomes,
+        outcome_bodies,
     )
     .await
 }
@@ -305,6 +321,37 @@ async fn execute(
         sqlx::query(statement).bind(to_json(&rows)?).execute(connection).await?;
     }
     Ok(())
+}
+
+/// The same for rows that have bodies.
+async fn execute_with(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+    rows: Vec<impl Serialize>,
+    bodies: Bodies,
+) -> Result<(), sqlx::Error> {
+    if !rows.is_empty() {
+        sqlx::query(statement).bind(to_json(&rows)?).bind(bodies.0).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// What is too large to travel within JSON, one after the other.
+struct Bodies(Vec<u8>);
+
+impl Bodies {
+    /// Adds one, and gives where `substr` finds it: its first byte, counted from 1, and its length.
+    fn add(&mut self, body: &[u8]) -> (usize, usize) {
+        let first = self.0.len() + 1;
+        self.0.extend_from_slice(body);
+        (first, body.len())
+    }
+
+    fn add_json(&mut self, body: &impl Serialize) -> Result<(usize, usize), sqlx::Error> {
+        let before = self.0.len();
+        serde_json::to_writer(&mut self.0, body).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        Ok((before + 1, self.0.len() - before))
+    }
 }
 
 /// The ids that a statement gives back.

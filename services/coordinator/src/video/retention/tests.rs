@@ -282,7 +282,7 @@ fn a_tombstone_answers_as_the_deleted_video_did() {
         let command = Command::parse(verb, body.to_string().as_bytes()).expect("it is a command");
         let (id, user) = ("late".parse().expect("valid"), user.parse::<UserId>().expect("valid"));
         let input = Input::Command { id, user, via: Via::Nats, command: Box::new(command) };
-        let decide = |video: &Video| Video::decide(Some(video), video.id, &input, &stage.setup, stage.now);
+        let decide = |video: &Video| Video::decide(Some(video.clone()), video.id, &input, &stage.setup, stage.now);
         let (then, now) = (decide(&deleted), decide(&tombstone));
         assert_eq!((then.reply, then.events.len()), (now.reply, 0), "{verb}");
         assert_eq!(now.events, [], "{verb}");
@@ -290,6 +290,7 @@ fn a_tombstone_answers_as_the_deleted_video_did() {
     stage.video = Some(tombstone);
     assert_eq!(stage.finish(job), Reply::NotWanted(NotWanted::UnknownVideo));
     let input = Input::Collect { keep_for: Duration::ZERO };
-    let Decision { events, .. } = Video::decide(Some(stage.video()), deleted.id, &input, &stage.setup, stage.now);
+    let Decision { events, .. } =
+        Video::decide(Some(stage.video().clone()), deleted.id, &input, &stage.setup, stage.now);
     assert_eq!(events, []);
 }
