@@ -1,6 +1,6 @@
 //! What phases make: keys, versions and stored objects.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
@@ -142,8 +142,12 @@ impl Digest {
     pub fn of_selection(selection: impl IntoIterator<Item = (ArtifactKey, Self)>) -> Self {
         let mut lines: Vec<_> = selection.into_iter().collect();
         lines.sort_unstable();
-        let lines: String = lines.into_iter().map(|(key, digest)| format!("{key} {digest}\n")).collect();
-        Self::of(lines.as_bytes())
+        let mut text = String::new();
+        for (key, digest) in lines {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{key} {digest}");
+        }
+        Self::of(text.as_bytes())
     }
 
     /// The first eight hex digits, as in object keys.

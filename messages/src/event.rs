@@ -5,17 +5,21 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::artifact::{Artifact, ArtifactKey, Content, Digest, ObjectRef};
+use crate::artifact::{Artifact, ArtifactKey, Digest, ObjectRef};
 use crate::chunk::PlannedChunk;
 use crate::command::{Rejection, Via};
-use crate::id::{ArtifactId, BranchName, CheckpointId, CommandId, JobId, UserId, VideoId};
+use crate::id::{ArtifactId, BranchName, CheckpointId, CommandId, JobId, UserId};
 use crate::job::{FailureKind, Spent};
 use crate::money::Usd;
 use crate::phase::Phase;
 use crate::trace::{self, Trace};
 use crate::video::{Request, Settings};
+
+mod public;
+
+pub use public::PublicEvent;
 
 /// An event as the journal has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -440,94 +444,6 @@ impl Event {
             Self::VideoDeleted { .. } => "video_deleted",
         }
     }
-}
-
-impl Recorded {
-    /// The body that everyone may watch: the event with its place, without specs, plans and storage keys, which a query
-    /// gives to those who want them.
-    pub fn public(&self, video: VideoId) -> Map<String, Value> {
-        // Enum of strings, numbers and lists: serialising cannot fail.
-        let mut body = match serde_json::to_value(&self.event) {
-            Ok(Value::Object(body)) => body,
-            _ => Map::new(),
-        };
-        body.remove("chunk_plan");
-        match &self.event {
-            Event::JobDone { artifacts, .. } => {
-                body.insert("artifacts".into(), artifacts.iter().map(public_artifact).collect());
-            }
-            Event::SpecEdited { artifact, .. } => {
-                body.insert("artifact".into(), public_artifact(artifact));
-            }
-            Event::VideoCreated { .. } => {
-                body.remove("body");
-            }
-            Event::ArtifactOrdered { overrides: Overrides { import: Some(upload), .. }, .. } => {
-                body["overrides"]["import"] = public_object(upload);
-            }
-            // Whoever knew the nonce could speak for the worker.
-            Event::JobClaimed { .. } => {
-                body.remove("nonce");
-            }
-            Event::PhaseStarted { .. }
-            | Event::JobFailed { .. }
-            | Event::JobRetried { .. }
-            | Event::JobSubmitted { .. }
-            | Event::JobUnknown { .. }
-            | Event::CheckpointPinned { .. }
-            | Event::CheckpointCreated { .. }
-            | Event::CheckpointApproved { .. }
-            | Event::CheckpointRejected { .. }
-            | Event::CheckpointAbandoned { .. }
-            | Event::CheckpointsCollected { .. }
-            | Event::BranchCreated { .. }
-            | Event::ArtifactOrdered { .. }
-            | Event::ArtifactReady { .. }
-            | Event::ArtifactFailed { .. }
-            | Event::ArtifactSelected { .. }
-            | Event::ArtifactStale { .. }
-            | Event::PhaseFailed { .. }
-            | Event::BranchCompleted { .. }
-            | Event::BranchCancelled { .. }
-            | Event::SettingsChanged { .. }
-            | Event::BudgetExceeded { .. }
-            | Event::VideoDeleted { .. } => {}
-        }
-        body.insert("id".into(), format!("{video}-{}", self.seq).into());
-        body.insert("time".into(), rfc3339(self.time));
-        body.insert("video_id".into(), video.to_string().into());
-        body.insert("seq".into(), self.seq.into());
-        body.insert("command_id".into(), self.command_id.as_ref().map_or(Value::Null, |id| id.as_str().into()));
-        body
-    }
-}
-
-fn rfc3339(time: DateTime<Utc>) -> Value {
-    time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into()
-}
-
-fn public_artifact(artifact: &Artifact) -> Value {
-    let mut body = serde_json::json!({
-        "id": artifact.id,
-        "artifact_key": artifact.key,
-        "artifact_type": artifact.key.artifact_type(),
-        "version": artifact.version,
-        "sha256": artifact.content.digest(),
-    });
-    if let Content::Object(object) = &artifact.content {
-        body["size"] = object.size.into();
-        body["content_type"] = object.media_type.content_type().into();
-    }
-    body
-}
-
-/// An object without its key.
-fn public_object(object: &ObjectRef) -> Value {
-    serde_json::json!({
-        "sha256": object.sha256,
-        "size": object.size,
-        "content_type": object.media_type.content_type(),
-    })
 }
 
 /// How a command ended: exactly one per command, published after the events it caused, without `seq`.

@@ -225,13 +225,13 @@ pub fn public_events() -> Vec<Case> {
     events::every_event_is_here(&all);
     let name = |recorded: &messages::event::Recorded| format!("event_{}", events::name(&recorded.event));
     let newer = events::newer().into_iter().map(|recorded| {
-        let body = recorded.public(video());
+        let body = recorded.public(video()).to_map();
         let written = serde_json::to_string_pretty(&body).expect("it can be written");
         Case::new(format!("v2/{}.json", name(&recorded)), written, move |text| {
             same(&body, &serde_json::from_str(text).map_err(|error| error.to_string())?)
         })
     });
-    journal.iter().map(|recorded| Case::json(&name(recorded), recorded.public(video()))).chain(newer).collect()
+    journal.iter().map(|recorded| Case::json(&name(recorded), recorded.public(video()).to_map())).chain(newer).collect()
 }
 
 /// A refusal with everything in it.

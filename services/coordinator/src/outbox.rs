@@ -228,13 +228,12 @@ fn gathered(batch: &mut Vec<Published>) -> Published {
 }
 
 fn event_message(user: &UserId, video: VideoId, recorded: &Recorded) -> Outgoing {
-    let body = recorded.public(video);
-    let headers = cloud_event_headers(&body, recorded.event.name(), &video.to_string());
+    let (body, name, video) = (recorded.public(video), recorded.event.name(), video.to_string());
     Outgoing {
-        subject: subject::event(user, &video.to_string(), recorded.event.name()),
-        message_id: Some(format!("{video}-{}", recorded.seq)),
-        headers,
-        payload: Bytes::from(Value::Object(body).to_string()),
+        subject: subject::event(user, &video, name),
+        payload: Bytes::from(body.to_json()),
+        message_id: Some(body.id.clone()),
+        headers: cloud_event_headers(body.id, body.time, name, video),
     }
 }
 
@@ -248,7 +247,8 @@ fn outcome_message(user: &UserId, video: &str, outcome: &CommandOutcome, message
     body.insert("video_id".into(), video.into());
     body.insert("id".into(), format!("{video}-{}", outcome.command_id()).into());
     let of_command = || video.parse().ok().map(|video| Trace::of_command(video, outcome.command_id()));
-    let mut headers = cloud_event_headers(&body, outcome.name(), video);
+    let text = |field: &str| body.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut headers = cloud_event_headers(text("id"), text("time"), outcome.name(), video.to_owned());
     headers.extend(traced(outcome.trace().or_else(of_command)));
     Outgoing {
         subject: subject::event(user, video, outcome.name()),
@@ -264,15 +264,14 @@ fn traced(trace: Option<Trace>) -> Option<(&'static str, String)> {
 }
 
 /// CloudEvents 1.0, NATS binding, binary mode.
-fn cloud_event_headers(body: &Map<String, Value>, name: &str, video: &str) -> Vec<(&'static str, String)> {
-    let text = |field: &str| body.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+fn cloud_event_headers(id: String, time: String, name: &str, video: String) -> Vec<(&'static str, String)> {
     vec![
         ("ce-specversion", "1.0".to_owned()),
-        ("ce-id", text("id")),
+        ("ce-id", id),
         ("ce-source", "/dailies/coordinator".to_owned()),
         ("ce-type", name.to_owned()),
-        ("ce-subject", video.to_owned()),
-        ("ce-time", text("time")),
+        ("ce-subject", video),
+        ("ce-time", time),
         ("Content-Type", "application/json".to_owned()),
     ]
 }

@@ -173,7 +173,7 @@ async fn history(store: &dyn Store, user: &UserId, id: VideoId, ask: AskHistory)
     let loaded = store.load(id).await.map_err(away)?;
     let events = loaded.journal.iter().filter(|recorded| recorded.seq > ask.after_seq).take(PAGE);
     json(&History {
-        events: events.map(|recorded| recorded.public(id)).collect(),
+        events: events.map(|recorded| recorded.public(id).to_map()).collect(),
         head: loaded.journal.last().map_or(0, |recorded| recorded.seq),
         finished: video.is_finished(),
     })

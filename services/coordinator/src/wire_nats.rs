@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderName};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_trait::async_trait;
@@ -45,7 +45,7 @@ impl Wire for NatsWire {
             for (index, message) in messages.iter().enumerate() {
                 let mut headers = HeaderMap::new();
                 for (name, value) in &message.headers {
-                    headers.insert(*name, value.as_str());
+                    headers.insert(HeaderName::from_static(name), value.as_str());
                 }
                 let (subject, payload) = (message.subject.clone(), message.payload.clone());
                 let sent = self.bus.publish_async(subject, headers, payload, message.message_id.as_deref());

@@ -235,7 +235,7 @@ mod tests {
                 how: Via::Nats,
             },
         };
-        let seen = Seen::read(&recorded.public(video())).expect("an event");
+        let seen = Seen::read(&recorded.public(video()).to_map()).expect("an event");
         assert_eq!((seen.seq, seen.time, seen.command_id), (7, recorded.time, recorded.command_id));
         assert_eq!(seen.happened, Happened::BranchCancelled { branch, by: UserId::local(), how: Via::Nats });
     }

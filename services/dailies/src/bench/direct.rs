@@ -143,7 +143,7 @@ fn decide(
     };
     let mut ended = None;
     for recorded in &decision.events {
-        if let Some(seen) = Seen::read(&recorded.public(id)) {
+        if let Some(seen) = Seen::read(&recorded.public(id).to_map()) {
             ended = ended.or(diary.event(&seen));
         }
     }
