@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, HeaderName};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::{HeaderMap, HeaderName};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use coordinator::config::DatabaseUrl;
 use messages::id::{KeyId, UserId, VideoId};
 use messages::money::Usd;
@@ -320,12 +320,27 @@ pub struct BenchOrchestration {
     /// Jobs of each service at a time.
     #[arg(long, value_name = "N", default_value = "128")]
     pub slots: NonZeroUsize,
-    /// Measure only this: raw, throughput, plain (the first row of it), latency, paused.
-    #[arg(long, value_name = "WORD")]
-    pub only: Option<String>,
+    /// Measure only this.
+    #[arg(long, value_enum, value_name = "FIGURE")]
+    pub only: Option<Figure>,
     /// Print the figures as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `dailies bench orchestration` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Figure {
+    /// What the parts allow on their own.
+    Raw,
+    /// Completed videos a second, of every shape and setting.
+    Throughput,
+    /// Completed videos a second of the plain shape alone.
+    Plain,
+    /// From an approval until the next phase's job is in a worker's hands.
+    Latency,
+    /// Memory with many videos at rest, and the way back after `kill -9`.
+    Paused,
 }
 
 /// `dailies bench serve`

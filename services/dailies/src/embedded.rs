@@ -447,9 +447,7 @@ fn start_services(
         own.concurrency = slots;
         own.grace = own.grace.min(GRACE);
         let (threads, bus, objects, shutdown) = (threads.clone(), bus.clone(), objects.clone(), shutdown.clone());
-        services.spawn(service.name(), async move {
-            worker::run_on(&threads, own, bus, objects, handler, service, shutdown).await
-        });
+        services.spawn(service.name(), worker::run(threads, own, bus, objects, handler, service, shutdown));
     }
     let own: gateway::config::Settings = settings.section("gateway")?;
     services.spawn("the gateway", gateway::serve(gateway, own, bus.clone(), objects, shutdown));

@@ -36,22 +36,10 @@ use crate::registration::RegistrationError;
 pub use reservation::Reservation;
 pub use slots::{HandlerThreads, Parts, run_parts};
 
-/// Runs one replica of `service` until `shutdown` fires and its jobs are finished or handed back.
+/// Runs one replica of `service` until `shutdown` fires and its jobs are finished or handed back. Its handlers run on
+/// `threads`, which several replicas of a process may share.
 pub async fn run(
-    settings: WorkerSettings,
-    bus: Bus,
-    objects: Arc<dyn ObjectStore>,
-    handler: Arc<dyn Handler>,
-    service: Service,
-    shutdown: CancellationToken,
-) -> Result<(), WorkerError> {
-    let threads = HandlerThreads::new(service.name(), settings.concurrency.get())?;
-    run_on(&threads, settings, bus, objects, handler, service, shutdown).await
-}
-
-/// The same on threads that other replicas of this process share.
-pub async fn run_on(
-    threads: &HandlerThreads,
+    threads: HandlerThreads,
     settings: WorkerSettings,
     bus: Bus,
     objects: Arc<dyn ObjectStore>,
@@ -70,7 +58,7 @@ pub async fn run_on(
         clock: Arc::new(SystemClock) as Arc<dyn Clock>,
         handler,
     };
-    slots::run_registered(parts, &bus, threads, shutdown).await
+    slots::run_registered(parts, &bus, &threads, shutdown).await
 }
 
 /// How a replica works: section `[worker]`.

@@ -19,7 +19,7 @@ use messages::service::Service;
 use messages::subject::{self, VideoSubject};
 use runtime::config::Settings;
 use runtime::job_error::JobError;
-use runtime::worker::{Handler, Outcome, Task, WorkerSettings};
+use runtime::worker::{self, Handler, HandlerThreads, Outcome, Task, WorkerSettings};
 use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -90,10 +90,11 @@ async fn phase(
     let mut cluster = Embedded::start_of(&own, settings, ports, parts).await?;
     // The cluster has one replica; the others join it as processes elsewhere would.
     let stop = CancellationToken::new();
+    let threads = HandlerThreads::new("handler", replicas).map_err(embedded::EmbeddedError::from)?;
     let others = (1..replicas).filter_map(|_| {
         let (bus, objects) = (cluster.bus().clone(), cluster.objects());
-        let worker = WorkerSettings { concurrency: NonZeroUsize::MIN, ..WorkerSettings::default() };
-        let running = runtime::worker::run(worker, bus, objects, chunk.clone()?, Service::Chunk, stop.clone());
+        let own = WorkerSettings { concurrency: NonZeroUsize::MIN, ..WorkerSettings::default() };
+        let running = worker::run(threads.clone(), own, bus, objects, chunk.clone()?, Service::Chunk, stop.clone());
         Some(tokio::spawn(running))
     });
     let others: Vec<_> = others.collect();

@@ -25,7 +25,7 @@ use runtime::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
 use super::{BenchError, machine};
-use crate::arguments::BenchOrchestration;
+use crate::arguments::{BenchOrchestration, Figure};
 use crate::data_folder::DataFolder;
 use crate::screen::Screen;
 use driver::Driver;
@@ -62,7 +62,7 @@ async fn measure(
     folder: &DataFolder,
     screen: &mut Screen,
 ) -> Result<Report, BenchError> {
-    let wanted = |part: &str| arguments.only.as_deref().is_none_or(|only| only == part);
+    let wanted = |figure| arguments.only.is_none_or(|only| only == figure);
     let mut report = Report::new(arguments, machine::load());
     let databases = [None].into_iter().chain(arguments.postgres.clone().map(Some));
     if let Some(postgres) = &arguments.postgres {
@@ -71,7 +71,7 @@ async fn measure(
     for postgres in databases {
         let name = if postgres.is_some() { "PostgreSQL" } else { "SQLite" };
         let setting = Setting { postgres, nats_sync_always: false, tell: false, shape: Shape::Plain };
-        if wanted("raw") {
+        if wanted(Figure::Raw) {
             screen.live(&[format!("{name}: the parts on their own …")]);
             let scratch = scratch(folder)?;
             report.commits.push((name, commits(scratch.path(), &setting).await?));
@@ -82,9 +82,9 @@ async fn measure(
                 served.stop().await?;
             }
         }
-        if wanted("throughput") || wanted("plain") {
+        if wanted(Figure::Throughput) || wanted(Figure::Plain) {
             for (shape, nats_sync_always) in [(Shape::Plain, false), (Shape::SixBeats, false), (Shape::Plain, true)] {
-                if !wanted("throughput") && (shape, nats_sync_always) != (Shape::Plain, false) {
+                if !wanted(Figure::Throughput) && (shape, nats_sync_always) != (Shape::Plain, false) {
                     continue;
                 }
                 screen.live(&[format!(
@@ -96,12 +96,12 @@ async fn measure(
                 report.rows.push(throughput(arguments, folder, name, &setting).await?);
             }
         }
-        if wanted("latency") {
+        if wanted(Figure::Latency) {
             screen.live(&[format!("{name}: one video at a time …")]);
             let setting = Setting { tell: true, ..setting.clone() };
             report.latencies.push(latency(arguments, folder, name, &setting).await?);
         }
-        if wanted("paused") {
+        if wanted(Figure::Paused) {
             at_rest(arguments, folder, name, &setting, screen, &mut report).await?;
         }
     }

@@ -21,7 +21,7 @@ use crate::config::ConfigError;
 use crate::monitoring::{Monitoring, MonitoringError};
 use crate::telemetry::{LogSettings, TelemetryError};
 use crate::trace::{TraceError, Tracing};
-use crate::worker::{self, Handler, WorkerError, WorkerSettings};
+use crate::worker::{self, Handler, HandlerThreads, WorkerError, WorkerSettings};
 
 /// How long a start waits for an object store that is not there yet.
 const OBJECT_STORE: Duration = Duration::from_secs(30);
@@ -100,7 +100,8 @@ async fn start<H: Handler>(
     };
     let bus = Bus::connect(&settings.section::<NatsSettings>("nats")?).await?.leaving_streams_to_coordinators();
     let objects = open(&objects, &shutdown).await?;
-    worker::run(worker, bus, objects, Arc::new(handler(tools)), service, shutdown).await?;
+    let threads = HandlerThreads::new(service.name(), worker.concurrency.get())?;
+    worker::run(threads, worker, bus, objects, Arc::new(handler(tools)), service, shutdown).await?;
     Ok(())
 }
 

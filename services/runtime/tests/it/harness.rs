@@ -26,7 +26,7 @@ use messages::subject::{self, Partition};
 use runtime::artifacts::{ObjectError, ObjectMeta, ObjectStore, PutOnce};
 use runtime::bus::{Bus, NatsSettings};
 use runtime::job_error::JobError;
-use runtime::worker::{self, Handler, Outcome, Task, WorkerSettings};
+use runtime::worker::{self, Handler, HandlerThreads, Outcome, Task, WorkerSettings};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
@@ -398,7 +398,9 @@ impl Worker {
     ) -> Self {
         let shutdown = CancellationToken::new();
         let settings = WorkerSettings { concurrency: concurrency.try_into().expect("not zero"), grace };
+        let threads = HandlerThreads::new("handler", concurrency).expect("there are threads");
         let running = tokio::spawn(worker::run(
+            threads,
             settings,
             bus.clone(),
             objects.clone(),
