@@ -4,6 +4,10 @@
 # As in rust-toolchain.toml, which is not copied: it would have rustup ask for what the image has already.
 FROM rust:1.95.0-slim-trixie AS build
 WORKDIR /src
+# The allocator is built with it.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends make \
+    && rm -rf /var/lib/apt/lists/*
 # Programs for machines: no debug information; names in backtraces stay.
 ENV CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_STRIP=debuginfo
 COPY Cargo.toml Cargo.lock ./

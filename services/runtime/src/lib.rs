@@ -22,6 +22,6 @@ pub mod telemetry;
 pub mod trace;
 pub mod worker;
 
-/// Faster than the system's where many small things come and go, and quicker to give memory back.
+/// Faster than the system's where many small things come and go, and gives memory back while nothing happens.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
