@@ -118,7 +118,7 @@ enum Part<'a> {
         key: ArtifactKey,
         version: u32,
         job: JobId,
-        overrides: PublicOverrides,
+        overrides: Box<PublicOverrides>,
         by: &'a Option<UserId>,
         #[serde(skip_serializing_if = "Option::is_none")]
         how: &'a Option<Via>,
@@ -175,10 +175,10 @@ impl<'a> Shown<'a> {
                 key: *key,
                 version: *version,
                 job: *job,
-                overrides: PublicOverrides {
+                overrides: Box::new(PublicOverrides {
                     other: Overrides { import: None, ..overrides.clone() },
                     import: PublicUpload { sha256: upload.sha256, object: PublicObject::of(upload) },
-                },
+                }),
                 by,
                 how,
             },
