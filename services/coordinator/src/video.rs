@@ -406,6 +406,7 @@ impl Video {
 
     fn decide_without(id: VideoId, input: &Input, setup: &Setup, now: DateTime<Utc>) -> Decision {
         let Input::Command { id: command_id, user, via, command } = input else {
+            // Commands alone have no such answer.
             return Decision::unchanged(None, input.answer_of_unknown_video().unwrap_or(Reply::Recorded));
         };
         let created = match command.as_ref() {

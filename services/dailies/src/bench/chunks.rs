@@ -88,7 +88,7 @@ async fn phase(
     let parts = Parts { slots: NonZeroUsize::MIN, handlers, database: None, nats_sync_always: false };
     let ports = Ports { gateway: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), nats: 0 };
     let mut cluster = Embedded::start_of(&own, settings, ports, parts).await?;
-    // The cluster has one replica; the others join it as processes elsewhere would.
+    // The cluster has one replica; the others join it as processes elsewhere would, but for the threads that they share.
     let stop = CancellationToken::new();
     let threads = HandlerThreads::new("handler", replicas).map_err(embedded::EmbeddedError::from)?;
     let others = (1..replicas).filter_map(|_| {
