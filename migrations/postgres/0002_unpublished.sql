@@ -6,5 +6,5 @@ update video set unpublished = 0 where published_seq = seq;
 drop index video_unpublished;
 create index video_unpublished on video (partition) where unpublished = 1;
 
--- A video is updated some twenty times while it is made, on its own page where there is room.
+-- A video is updated some fifteen times while it is made, on its own page where there is room.
 alter table video set (fillfactor = 70);
