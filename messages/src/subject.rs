@@ -227,6 +227,8 @@ pub struct VideoSubject<'a> {
     pub kind: &'a str,
     /// The event's name or the job.
     pub name: &'a str,
+    /// User and video as they stand there, `{user}.{video}`.
+    pub topic: &'a str,
 }
 
 impl<'a> VideoSubject<'a> {
@@ -235,12 +237,9 @@ impl<'a> VideoSubject<'a> {
         let mut tokens = subject.split('.');
         let (first, user, video, kind, name) =
             (tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?);
-        (first == "video" && matches!(kind, "event" | "progress") && tokens.next().is_none()).then_some(Self {
-            user,
-            video,
-            kind,
-            name,
-        })
+        let topic = subject.get(first.len() + 1..first.len() + 1 + user.len() + 1 + video.len())?;
+        let is_ours = first == "video" && matches!(kind, "event" | "progress") && tokens.next().is_none();
+        is_ours.then_some(Self { user, video, kind, name, topic })
     }
 }
 

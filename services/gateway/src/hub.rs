@@ -1,9 +1,10 @@
-//! One subscription per process, fanned out in memory: events to the streams that watch, outcomes to the requests that
+//! What is heard once per process, fanned out in memory: events to the streams that watch, outcomes to the requests that
 //! wait.
 //!
-//! A watcher that is slower than its video loses notices, not memory: its queue is bounded and it asks for the history
+//! Outcomes are heard always, everything else only while somebody watches: a gateway through which nobody does costs the
+//! cluster next to nothing, however much happens there. A watcher that is slower than its video loses notices, not memory: its queue is bounded and it asks for the history
 //! again. The hub never sends to a client and never decides; it compares heads after anything that may have lost a
-//! message (a reconnect, a slow-consumer notice) and once a minute.
+//! message (a reconnect, a slow-consumer notice), soon after it began to watch, and once a minute.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::stream::SelectAll;
 use messages::event::CommandOutcome;
 use messages::id::{CommandId, UserId, VideoId};
-use messages::subject::{EVENT_FILTER, PROGRESS_FILTER, VideoSubject};
+use messages::subject::{self, EVENT_FILTER, PROGRESS_FILTER, VideoSubject};
 use serde::Deserialize;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::frame;
@@ -51,6 +54,10 @@ pub struct Hub {
     topics: Mutex<HashMap<String, Topic>>,
     waiting: Mutex<HashMap<String, Vec<Waiter>>>,
     check_all: AtomicBool,
+    /// Fires when somebody watches.
+    wanted: Notify,
+    /// Whether events and progress are heard.
+    listens: watch::Sender<bool>,
 }
 
 /// One watched video.
@@ -60,7 +67,8 @@ struct Topic {
     video: VideoId,
     sender: broadcast::Sender<Notice>,
     head: Arc<AtomicU64>,
-    checked: Instant,
+    /// When heads are compared next.
+    check_at: Instant,
 }
 
 /// One request that waits for a command's outcome.
@@ -79,12 +87,33 @@ const CHECK_EVERY: Duration = Duration::from_secs(60);
 /// How soon a reconnect is noticed.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How long listening may take to begin; who watches meanwhile is told what it missed.
+const BEGIN: Duration = Duration::from_secs(1);
+
+/// When the head of a video is first compared: the other servers of a NATS cluster hear of a subscription only after it was
+/// made.
+const CHECK_SOON: Duration = Duration::from_secs(1);
+
+/// How long events are heard after the last watcher left: mostly it comes back.
+const LINGER: Duration = Duration::from_secs(30);
+
 /// How many heads are asked for at the same time.
 const CHECKS_AT_ONCE: usize = 8;
 
 impl Hub {
-    /// Watches a video from now on.
-    pub fn watch(self: &Arc<Self>, user: &UserId, video: VideoId) -> Watch {
+    /// Watches a video: what is published after this returns is noticed, or found missing soon.
+    pub async fn watch(self: &Arc<Self>, user: &UserId, video: VideoId) -> Watch {
+        let watch = self.enter(user, video);
+        let mut listens = self.listens.subscribe();
+        if !*listens.borrow_and_update() {
+            self.wanted.notify_one();
+            // Without NATS there is nothing to hear, and heads are compared when it is back.
+            let _ = tokio::time::timeout(BEGIN, listens.wait_for(|listens| *listens)).await;
+        }
+        watch
+    }
+
+    fn enter(self: &Arc<Self>, user: &UserId, video: VideoId) -> Watch {
         let key = topic_key(user, video);
         let mut topics = lock(&self.topics);
         let topic = topics.entry(key.clone()).or_insert_with(|| Topic {
@@ -92,7 +121,7 @@ impl Hub {
             video,
             sender: broadcast::Sender::new(BACKLOG),
             head: Arc::default(),
-            checked: Instant::now(),
+            check_at: Instant::now() + CHECK_SOON,
         });
         Watch { hub: self.clone(), key, notices: topic.sender.subscribe(), head: topic.head.clone() }
     }
@@ -116,47 +145,84 @@ impl Hub {
         lock(&self.topics).len()
     }
 
-    /// Subscribes; what is published after this returns will be noticed.
-    pub async fn subscribe(nats: &Nats) -> Result<[async_nats::Subscriber; 2], async_nats::Error> {
-        let events = nats.client().subscribe(EVENT_FILTER).await?;
-        let progress = nats.client().subscribe(PROGRESS_FILTER).await?;
-        nats.client().flush().await?;
-        Ok([events, progress])
+    /// Subscribes to how commands end; what is published after this returns is heard.
+    pub async fn subscribe(nats: &Nats) -> Result<Heard, async_nats::Error> {
+        let filters = ["command_answered", "command_rejected"].map(subject::event_filter);
+        listen(nats, filters).await
     }
 
-    /// Fans out until stopped.
-    pub async fn run(
-        self: Arc<Self>,
-        nats: Nats,
-        subscriptions: [async_nats::Subscriber; 2],
-        shutdown: CancellationToken,
-    ) {
-        let mut messages = futures::stream::select_all(subscriptions);
-        let heads = tokio::spawn(shutdown.clone().run_until_cancelled_owned(self.clone().compare_heads(nats)));
+    /// Fans out until stopped: `outcomes`, and what is watched while it is.
+    pub async fn run(self: Arc<Self>, nats: Nats, mut outcomes: Heard, shutdown: CancellationToken) {
+        let heads = tokio::spawn(shutdown.clone().run_until_cancelled_owned(self.clone().compare_heads(nats.clone())));
+        let mut watched: Option<Heard> = None;
+        let mut until = Instant::now();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
+            let message = tokio::select! {
                 () = shutdown.cancelled() => break,
-                message = messages.next() => match message {
-                    Some(message) => self.route(message.subject.as_str(), &message.payload),
-                    None => {
-                        tracing::error!("the event subscription ended; streams follow the history only");
-                        break;
-                    }
-                },
-            }
+                message = outcomes.next() => message,
+                message = async { watched.as_mut()?.next().await }, if watched.is_some() => message,
+                () = self.wanted.notified() => {
+                    self.listen_while_wanted(&nats, &mut watched, &mut until).await;
+                    continue;
+                }
+                _ = ticks.tick() => {
+                    self.listen_while_wanted(&nats, &mut watched, &mut until).await;
+                    continue;
+                }
+            };
+            let Some(message) = message else {
+                tracing::error!("a subscription ended; streams follow the history only");
+                break;
+            };
+            self.route(message.subject.as_str(), &message.payload);
         }
         // It ends by the same token; a panic in it was logged by the runtime.
         let _ = heads.await;
     }
 
+    /// Begins to hear what is watched, or ends it.
+    async fn listen_while_wanted(&self, nats: &Nats, watched: &mut Option<Heard>, until: &mut Instant) {
+        if !self.is_wanted(until, Instant::now()) {
+            *watched = None;
+            return;
+        }
+        if watched.is_some() {
+            return;
+        }
+        let filters = [EVENT_FILTER, PROGRESS_FILTER].map(str::to_owned);
+        match tokio::time::timeout(BEGIN, listen(nats, filters)).await {
+            Ok(Ok(heard)) => {
+                *watched = Some(heard);
+                self.listens.send_replace(true);
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "events are not heard; streams follow the history only"),
+            Err(_) => tracing::debug!("events are not heard yet, the connection is away"),
+        }
+    }
+
+    /// Whether events are to be heard: while somebody watches, and for a while after.
+    fn is_wanted(&self, until: &mut Instant, now: Instant) -> bool {
+        let topics = lock(&self.topics);
+        if !topics.is_empty() {
+            *until = now + LINGER;
+        }
+        let wanted = now < *until;
+        if !wanted {
+            // Before anybody else may enter, who then sees that nobody listens.
+            self.listens.send_replace(false);
+        }
+        wanted
+    }
+
     /// Gives one message to those it concerns.
     pub fn route(&self, subject: &str, payload: &[u8]) {
         let Some(parsed) = VideoSubject::parse(subject) else { return };
-        let key = format!("{}.{}", parsed.user, parsed.video);
         match (parsed.kind, parsed.name) {
-            ("event", "command_answered" | "command_rejected") => self.settle(&key, payload),
-            ("event", _) => self.tell(&key, || event_notice(payload)),
-            _ => self.tell(&key, || Some(Notice::Progress(frame::unnumbered("progress", payload)?))),
+            ("event", "command_answered" | "command_rejected") => self.settle(parsed.topic, payload),
+            ("event", _) => self.tell(parsed.topic, || event_notice(payload)),
+            _ => self.tell(parsed.topic, || Some(Notice::Progress(frame::unnumbered("progress", payload)?))),
         }
     }
 
@@ -204,11 +270,12 @@ impl Hub {
             let now_connects = statistics.connects.load(Ordering::Relaxed);
             let all = self.check_all.swap(false, Ordering::Relaxed) || now_connects != connects;
             connects = now_connects;
+            let now = Instant::now();
             let due: Vec<_> = lock(&self.topics)
                 .iter_mut()
-                .filter(|(_, topic)| all || topic.checked.elapsed() >= CHECK_EVERY)
+                .filter(|(_, topic)| all || topic.check_at <= now)
                 .map(|(key, topic)| {
-                    topic.checked = Instant::now();
+                    topic.check_at = now + CHECK_EVERY;
                     (key.clone(), topic.user.clone(), topic.video, topic.head.load(Ordering::Relaxed))
                 })
                 .collect();
@@ -287,6 +354,19 @@ impl Drop for Expected {
     }
 }
 
+/// What is heard by way of some subscriptions.
+pub type Heard = SelectAll<async_nats::Subscriber>;
+
+/// Subscribes; what is published after this returns is heard, as far as the server that we are connected to knows of it.
+async fn listen(nats: &Nats, filters: [String; 2]) -> Result<Heard, async_nats::Error> {
+    let mut heard = Heard::new();
+    for filter in filters {
+        heard.push(nats.client().subscribe(filter).await?);
+    }
+    nats.client().flush().await?;
+    Ok(heard)
+}
+
 /// What the hub reads of an event.
 #[derive(Deserialize)]
 struct Place<'a> {
@@ -325,8 +405,8 @@ mod tests {
     async fn an_event_reaches_every_watcher_of_its_video_and_nobody_else() {
         let hub = Arc::new(Hub::default());
         let other = VideoId::from_uuid(uuid::Uuid::nil());
-        let (mut one, mut two) = (hub.watch(&UserId::local(), video()), hub.watch(&UserId::local(), video()));
-        let mut elsewhere = hub.watch(&UserId::local(), other);
+        let (mut one, mut two) = (hub.enter(&UserId::local(), video()), hub.enter(&UserId::local(), video()));
+        let mut elsewhere = hub.enter(&UserId::local(), other);
         hub.route(&format!("video.local.{}.event.job_done", video()), &event(7));
         for watch in [&mut one, &mut two] {
             assert!(matches!(watch.next().await, Some(Notice::Event { seq: 7, .. })));
@@ -337,7 +417,7 @@ mod tests {
     #[tokio::test]
     async fn a_watcher_that_does_not_keep_up_learns_that_it_lost_something() {
         let hub = Arc::new(Hub::default());
-        let mut watch = hub.watch(&UserId::local(), video());
+        let mut watch = hub.enter(&UserId::local(), video());
         for seq in 1..=BACKLOG as u64 + 1 {
             hub.route(&format!("video.local.{}.event.job_done", video()), &event(seq));
         }
@@ -348,11 +428,28 @@ mod tests {
     fn nothing_is_kept_for_those_who_left() {
         let hub = Arc::new(Hub::default());
         let id: CommandId = "c-1".parse().expect("valid");
-        let watches = [hub.watch(&UserId::local(), video()), hub.watch(&UserId::local(), video())];
+        let watches = [hub.enter(&UserId::local(), video()), hub.enter(&UserId::local(), video())];
         let expected = hub.expect(&UserId::local(), video(), &id);
         assert_eq!(hub.watched(), 1);
         drop((watches, expected));
         assert!(lock(&hub.topics).is_empty() && lock(&hub.waiting).is_empty());
+    }
+
+    #[test]
+    fn events_are_heard_while_somebody_watches_and_a_while_after() {
+        let hub = Arc::new(Hub::default());
+        let started = Instant::now();
+        let mut until = started;
+        assert!(!hub.is_wanted(&mut until, started), "nobody has come yet");
+        let watch = hub.enter(&UserId::local(), video());
+        hub.listens.send_replace(true);
+        let later = started + 10 * LINGER;
+        assert!(hub.is_wanted(&mut until, later));
+        drop(watch);
+        assert!(hub.is_wanted(&mut until, later + LINGER / 2), "it may come back");
+        assert!(*hub.listens.borrow());
+        assert!(!hub.is_wanted(&mut until, later + LINGER));
+        assert!(!*hub.listens.borrow(), "whoever comes next asks for it again");
     }
 
     #[tokio::test]

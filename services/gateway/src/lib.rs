@@ -4,7 +4,7 @@
 //! In reading order: [`router`] (every route on one screen), [`access`] (who may ask, and by which name of ours) with
 //! [`keys`], [`request`] and [`error`] (what comes in, how it is refused); the resources [`videos`], [`checkpoints`], [`edits`],
 //! [`uploads`], [`artifacts`], [`catalogue`] and [`health`] with what they show, [`views`]; [`commands`] and [`nats`] (how a command
-//! gets its answer); [`progress`] (the live stream) with [`hub`] (one subscription, fanned out), [`sequencer`] (what is
+//! gets its answer); [`progress`] (the live stream) with [`hub`] (what is heard once and fanned out), [`sequencer`] (what is
 //! sent next) and [`frame`] (how it is written); [`connections`] (below all that); [`openapi`]; [`config`].
 //!
 //! It opens no database, and its JSON types are nobody's messages.
@@ -103,8 +103,8 @@ pub async fn serve(
     };
     let nats = Nats::new(bus.clone(), settings.query_timeout);
     let hub = Arc::new(Hub::default());
-    let subscriptions = Hub::subscribe(&nats).await.map_err(ServeError::Subscribe)?;
-    let watching = tokio::spawn(hub.clone().run(nats.clone(), subscriptions, shutdown.clone()));
+    let outcomes = Hub::subscribe(&nats).await.map_err(ServeError::Subscribe)?;
+    let watching = tokio::spawn(hub.clone().run(nats.clone(), outcomes, shutdown.clone()));
 
     let looking = match &gate {
         Gate::Keys(keyring) => Some(tokio::spawn(Arc::clone(keyring).watch(shutdown.clone()))),

@@ -51,7 +51,7 @@ pub async fn stream(
     at: OfVideo,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let mut stream = Stream::new(&app, caller, at.video_id);
+    let mut stream = Stream::new(&app, caller, at.video_id).await;
     match last_event_id(&headers) {
         None => Box::pin(stream.snapshot()).await?,
         Some(seen) => {
@@ -109,10 +109,11 @@ const REFRESH_AFTER: Duration = Duration::from_millis(150);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Stream {
-    fn new(app: &Shared, caller: Caller, video: VideoId) -> Self {
+    async fn new(app: &Shared, caller: Caller, video: VideoId) -> Self {
+        let watch = app.hub.watch(&caller.user, video).await;
         app.meters.streams.inc();
         Self {
-            watch: app.hub.watch(&caller.user, video),
+            watch,
             app: app.clone(),
             caller,
             video,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gateway::config::Settings;
 use messages::id::{ArtifactId, UserId};
+use runtime::bus::RequestError;
 use serde_json::json;
 
 use crate::coordinator::Coordinator;
@@ -148,6 +149,22 @@ async fn progress_passes_through_without_an_id() {
     coordinator.says(format!("video.local.{}.progress.j", video()), body.clone()).await;
     let progress = stream.until("progress").await;
     assert_eq!((progress.id, progress.data), (None, body));
+}
+
+#[tokio::test]
+async fn a_gateway_hears_what_happens_only_when_somebody_watches() {
+    let (server, coordinator, gateway) = system().await;
+    coordinator.has(video());
+    let bus = server.bus().await;
+    // Of what is stored nowhere, NATS says at once whether anybody hears it.
+    let progress = format!("video.local.{}.progress.j", video());
+    let heard = async || {
+        let asked = bus.request(&progress, "{}".into(), Duration::from_millis(200)).await;
+        !matches!(asked, Err(RequestError::NoResponders { .. }))
+    };
+    assert!(!heard().await, "nobody watches");
+    let _stream = gateway.stream(video(), None).await;
+    assert!(heard().await, "somebody watches");
 }
 
 #[tokio::test]
