@@ -82,7 +82,7 @@ impl VideoModel for Animatic {
             encoder::mp4_output(clip),
         ]
         .concat();
-        let encoding = self.tool.ffmpeg(&task.folder, &arguments, Some(feed), &task.cancelled);
+        let encoding = self.tool.ffmpeg(task.folder()?, &arguments, Some(feed), &task.cancelled);
         let (encoded, drawn, ()) = tokio::join!(encoding, drawing, watching);
         encoded?;
         drawn

@@ -62,9 +62,9 @@ impl Assembly {
         let sound = if has_sound { Some(self.sound(task, &pieces, &clips, film.fps).await?) } else { None };
         const LIST: &str = "pieces.ffconcat";
         const FILM: &str = "film.mp4";
-        tokio::fs::write(task.folder.join(LIST), stitch::list(&files)).await.map_err(scratch)?;
+        tokio::fs::write(task.folder()?.join(LIST), stitch::list(&files)).await.map_err(scratch)?;
         let arguments = stitch::joined(LIST, sound.as_deref(), FILM);
-        self.tool.ffmpeg(&task.folder, &arguments, None, &task.cancelled).await?;
+        self.tool.ffmpeg(task.folder()?, &arguments, None, &task.cancelled).await?;
 
         let frames = pieces.iter().map(|piece| piece.frames).sum();
         let joined = self.probe(task, FILM).await.map_err(|reason| reason.about("the film"))?;
@@ -73,7 +73,7 @@ impl Assembly {
             return Err(JobError::give_up(format!("the stitched film has {has} frames instead of {frames}")));
         }
         task.progress(1.0);
-        Ok(Film { file: task.folder.join(FILM), frames, has_sound, untouched })
+        Ok(Film { file: task.folder()?.join(FILM), frames, has_sound, untouched })
     }
 
     /// Brings the chunks into the folder and looks at each.
@@ -93,16 +93,16 @@ impl Assembly {
     }
 
     async fn probe(&self, task: &Task, file: &str) -> Result<Clip, Unprobed> {
-        let answer =
-            self.tool.ffprobe(&task.folder, &probe::arguments(file), &task.cancelled).await.map_err(Unprobed::Tool)?;
-        probe::read(&answer).map_err(Unprobed::NoClip)
+        let folder = task.folder().map_err(Unprobed::Tool)?;
+        let answer = self.tool.ffprobe(folder, &probe::arguments(file), &task.cancelled).await;
+        probe::read(&answer.map_err(Unprobed::Tool)?).map_err(Unprobed::NoClip)
     }
 
     /// What every piece has to be, parameter sets included.
     async fn target(&self, task: &Task, film: &StitchFilm) -> Result<Target, JobError> {
         const SPECIMEN: &str = "specimen.mp4";
         let mut target = Target { size: film.size, fps: film.fps, threads: self.threads, parameters: None };
-        self.tool.ffmpeg(&task.folder, &target.specimen(SPECIMEN), None, &task.cancelled).await?;
+        self.tool.ffmpeg(task.folder()?, &target.specimen(SPECIMEN), None, &task.cancelled).await?;
         let specimen = self.probe(task, SPECIMEN).await.map_err(|reason| reason.about("the encoder's specimen"))?;
         target.parameters = specimen.video.parameters;
         Ok(target)
@@ -121,7 +121,7 @@ impl Assembly {
         let arguments = target
             .piece(index, pieces, clips, chunk_file, &output)
             .ok_or_else(|| JobError::give_up(format!("chunk {index} has no neighbour to pass into")))?;
-        let ran = self.tool.ffmpeg(&task.folder, &arguments, None, &task.cancelled).await;
+        let ran = self.tool.ffmpeg(task.folder()?, &arguments, None, &task.cancelled).await;
         ran.map_err(|error| about(&format!("chunk {index}"), error))?;
         Ok(output)
     }
@@ -130,13 +130,13 @@ impl Assembly {
     async fn sound(&self, task: &Task, pieces: &[Piece], clips: &[Clip], fps: u32) -> Result<Vec<String>, JobError> {
         const SOUND: &str = "sound.pcm";
         const TAKEN: &str = "taken.pcm";
-        let (whole, taken) = (task.folder.join(SOUND), task.folder.join(TAKEN));
+        let (whole, taken) = (task.folder()?.join(SOUND), task.folder()?.join(TAKEN));
         let mut length = 0;
         File::create(&whole).await.map_err(scratch)?;
         for ((piece, clip), moments) in pieces.iter().zip(clips).zip(sound::moments(pieces, fps)) {
             if clip.has_sound {
                 let arguments = sound::taken(&chunk_file(piece.index), piece, moments, fps, TAKEN);
-                let ran = self.tool.ffmpeg(&task.folder, &arguments, None, &task.cancelled).await;
+                let ran = self.tool.ffmpeg(task.folder()?, &arguments, None, &task.cancelled).await;
                 ran.map_err(|error| about(&format!("the sound of chunk {}", piece.index), error))?;
                 append(&taken, &whole).await.map_err(scratch)?;
             }

@@ -88,7 +88,7 @@ impl ChunkHandler {
 
         let target = Target { size: job.size, fps: job.fps, threads: self.threads, parameters: None };
         let arguments = import.encode(&target, &source, UPLOAD, CLIP);
-        let encoded = self.tool.ffmpeg(&task.folder, &arguments, None, &task.cancelled).await;
+        let encoded = self.tool.ffmpeg(task.folder()?, &arguments, None, &task.cancelled).await;
         encoded.map_err(|error| about(UNUSABLE, error))?;
         task.progress(0.9);
         let came_out = self.probe(task, encoder::clip_input(CLIP)).await.map_err(|error| about(UNUSABLE, error))?;
@@ -97,7 +97,7 @@ impl ChunkHandler {
     }
 
     async fn probe(&self, task: &Task, input: Vec<String>) -> Result<Clip, JobError> {
-        let answer = self.tool.ffprobe(&task.folder, &probe::question(input), &task.cancelled).await?;
+        let answer = self.tool.ffprobe(task.folder()?, &probe::question(input), &task.cancelled).await?;
         probe::read(&answer).map_err(JobError::give_up)
     }
 
@@ -112,8 +112,8 @@ impl ChunkHandler {
     ) -> Result<Outcome, JobError> {
         // The last frame is taken from the clip as it was encoded: the next chunk goes on from what people see.
         let arguments = encoder::last_frame(CLIP, frames, fps, LAST_FRAME);
-        self.tool.ffmpeg(&task.folder, &arguments, None, &task.cancelled).await?;
-        let (clip, last_frame) = (task.folder.join(CLIP), task.folder.join(LAST_FRAME));
+        self.tool.ffmpeg(task.folder()?, &arguments, None, &task.cancelled).await?;
+        let (clip, last_frame) = (task.folder()?.join(CLIP), task.folder()?.join(LAST_FRAME));
         let chunk = task.store(ArtifactKey::Chunk(index), &clip, MediaType::Mp4, metadata.clone()).await?;
         let last_frame = task.store(ArtifactKey::ChunkLastFrame(index), &last_frame, MediaType::Png, metadata).await?;
         Ok(vec![chunk, last_frame].into())

@@ -98,7 +98,7 @@ impl<'a> Encoder<'a> {
     async fn streams(&self, container: &str, file: &str) -> Result<Probe, JobError> {
         let entries = "stream=codec_type,codec_name,width,height,duration:format=duration";
         let arguments = [strings(&["-show_entries", entries, "-of", "json"]), untrusted(container, file)].concat();
-        let printed = self.tool.ffprobe(&self.task.folder, &arguments, &self.task.cancelled).await?;
+        let printed = self.tool.ffprobe(self.task.folder()?, &arguments, &self.task.cancelled).await?;
         serde_json::from_slice(&printed).map_err(|error| JobError::give_up(error.to_string()))
     }
 
@@ -108,7 +108,7 @@ impl<'a> Encoder<'a> {
             strings(&["-f", "f32le", "-ar", "48000", "-ac", "2", "-i", "pipe:0", "-c:a", "pcm_f32le", "-rf64", "auto"]),
             strings(&[file]),
         ];
-        self.tool.ffmpeg(&self.task.folder, &arguments.concat(), Some(feed), &self.task.cancelled).await.map(drop)
+        self.tool.ffmpeg(self.task.folder()?, &arguments.concat(), Some(feed), &self.task.cancelled).await.map(drop)
     }
 
     /// Brings the film's own sound into a WAV file of exactly `seconds`.
@@ -153,7 +153,7 @@ impl<'a> Encoder<'a> {
         })?;
         // Demuxers that are told what to expect find it in almost anything.
         let mut head = [0; upload::HEAD];
-        let mut opened = tokio::fs::File::open(self.task.folder.join(file_name)).await.map_err(scratch)?;
+        let mut opened = tokio::fs::File::open(self.task.folder()?.join(file_name)).await.map_err(scratch)?;
         let read = opened.read(&mut head).await.map_err(scratch)?;
         if !upload::begins_like(media_type, &head[..read]) {
             let is = media_type.content_type();
@@ -181,14 +181,14 @@ impl<'a> Encoder<'a> {
             strings(&["-f", "f32le", ONCE]),
         ];
         self.run(&arguments.concat()).await?;
-        let bytes = tokio::fs::metadata(self.task.folder.join(ONCE)).await.map_err(scratch)?.len();
+        let bytes = tokio::fs::metadata(self.task.folder()?.join(ONCE)).await.map_err(scratch)?.len();
         Ok(bytes as f64 / (FRAME as f64 * RATE))
     }
 
     /// Makes decoded music exactly as long as the film.
     async fn fit(&self, seconds: f64, (fade_in_s, fade_out_s): (f64, f64), file: &str) -> Result<(), JobError> {
         let whole = "whole.f32";
-        let (from, to) = (self.task.folder.join(ONCE), self.task.folder.join(whole));
+        let (from, to) = (self.task.folder()?.join(ONCE), self.task.folder()?.join(whole));
         let frames = (seconds * RATE).round() as u64;
         let extended = tokio::task::spawn_blocking(move || extend(&from, &to, frames)).await;
         let extended = extended.map_err(|error| JobError::give_up(error.to_string()))??;
@@ -312,7 +312,8 @@ impl<'a> Encoder<'a> {
         let graph = format!("{graph};[mix]{}[out]", timeline::meter(loudness, peak));
         let arguments = [inputs.to_vec(), strings(&["-filter_complex", &graph, "-map", "[out]", "-f", "null", "-"])];
         self.run(&arguments.concat()).await?;
-        let read = async |file: &str| tokio::fs::read_to_string(self.task.folder.join(file)).await;
+        let folder = self.task.folder()?;
+        let read = async |file: &str| tokio::fs::read_to_string(folder.join(file)).await;
         let (loudness, peak) = (read(loudness).await, read(peak).await);
         // The meter writes no file about no sound at all.
         Ok(timeline::read_meter(&loudness.unwrap_or_default(), &peak.unwrap_or_default()))
@@ -361,14 +362,14 @@ impl<'a> Encoder<'a> {
             ]),
         ];
         self.run(&arguments.concat()).await.map_err(|error| explain("no frame of the film can be read", error))?;
-        match tokio::fs::metadata(self.task.folder.join(file)).await {
+        match tokio::fs::metadata(self.task.folder()?.join(file)).await {
             Ok(_) => Ok(()),
             Err(_) => Err(JobError::give_up("the film has no frame to show")),
         }
     }
 
     async fn run(&self, arguments: &[String]) -> Result<Vec<u8>, JobError> {
-        self.tool.ffmpeg(&self.task.folder, arguments, None, &self.task.cancelled).await
+        self.tool.ffmpeg(self.task.folder()?, arguments, None, &self.task.cancelled).await
     }
 }
 

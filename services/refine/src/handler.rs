@@ -79,7 +79,7 @@ impl Refine {
             "seed": order.seed,
             "model": order.model.name,
         })));
-        task.store(ArtifactKey::Background, &task.folder.join(BACKGROUND), MediaType::Mp3, metadata).await
+        task.store(ArtifactKey::Background, &task.folder()?.join(BACKGROUND), MediaType::Mp3, metadata).await
     }
 
     async fn import(&self, task: &Task, order: &ImportMusic) -> Result<Made, JobError> {
@@ -103,7 +103,7 @@ impl Refine {
             "source_content_type": order.upload.media_type.content_type(),
             "source_codec": upload.codec,
         })));
-        task.store(ArtifactKey::Background, &task.folder.join(BACKGROUND), MediaType::Mp3, metadata).await
+        task.store(ArtifactKey::Background, &task.folder()?.join(BACKGROUND), MediaType::Mp3, metadata).await
     }
 
     async fn mix(&self, task: &Task, order: &MixFilm) -> Result<Made, JobError> {
@@ -146,7 +146,7 @@ impl Refine {
             "fade_in_s": fade_in_s,
             "fade_out_s": fade_out_s,
         })));
-        task.store(ArtifactKey::Final, &task.folder.join("final.mp4"), MediaType::Mp4, metadata).await
+        task.store(ArtifactKey::Final, &task.folder()?.join("final.mp4"), MediaType::Mp4, metadata).await
     }
 
     async fn thumbnail(&self, task: &Task, order: &MakeThumbnail) -> Result<Made, JobError> {
@@ -156,7 +156,7 @@ impl Refine {
         let at_s = encoder.best_moment("film.mp4", film.seconds).await?;
         encoder.still("film.mp4", at_s, "thumbnail.jpg").await?;
         let metadata = fields(json!({ "at_s": rounded(at_s), "width": film.width, "height": film.height }));
-        task.store(ArtifactKey::Thumbnail, &task.folder.join("thumbnail.jpg"), MediaType::Jpeg, metadata).await
+        task.store(ArtifactKey::Thumbnail, &task.folder()?.join("thumbnail.jpg"), MediaType::Jpeg, metadata).await
     }
 }
 

@@ -79,6 +79,6 @@ impl MusicModel for LocalBand {
         let file = "played.wav";
         Encoder::new(&self.tool, task).record(feed, file).await?;
         playing.await.map_err(|error| JobError::give_up(format!("the band stopped playing: {error}")))?;
-        Ok(Piece { file, path: task.folder.join(file), bpm, key })
+        Ok(Piece { file, path: task.folder()?.join(file), bpm, key })
     }
 }

@@ -12,12 +12,11 @@ pub mod ports;
 mod pulse;
 mod reservation;
 mod running;
-mod scratch;
 mod slots;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +24,7 @@ use messages::artifact::{ArtifactKey, Content, Made, MediaType, ObjectRef};
 use messages::job::{Job, Spent};
 use messages::service::Service;
 use serde::Deserialize;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::artifacts::{ObjectMeta, ObjectStore};
@@ -115,15 +115,14 @@ impl From<Vec<Made>> for Outcome {
     }
 }
 
-/// One job in a handler's hands: the job, a folder of its own, and the ways out of it.
+/// One job in a handler's hands: the job, room for its files, and the ways out of it.
 #[derive(Debug)]
 pub struct Task {
     /// What to make.
     pub job: Job,
-    /// An empty folder that goes away with the job.
-    pub folder: PathBuf,
     /// Fires when nobody wants the job any more, or when this process has to stop.
     pub cancelled: CancellationToken,
+    folder: OnceLock<TempDir>,
     objects: Arc<dyn ObjectStore>,
     progress: tokio::sync::watch::Sender<f64>,
     desk: Option<desk::Desk>,
@@ -131,10 +130,11 @@ pub struct Task {
 }
 
 impl Task {
-    /// A job in a folder. Tests of handlers make these too.
-    pub fn new(job: Job, folder: PathBuf, objects: Arc<dyn ObjectStore>, cancelled: CancellationToken) -> Self {
+    /// A job whose inputs and results are in `objects`. Tests of handlers make these too.
+    pub fn new(job: Job, objects: Arc<dyn ObjectStore>, cancelled: CancellationToken) -> Self {
         let progress = tokio::sync::watch::Sender::new(0.0);
-        Self { job, folder, cancelled, objects, progress, desk: None, nonce: uuid::Uuid::new_v4() }
+        let folder = OnceLock::new();
+        Self { job, cancelled, folder, objects, progress, desk: None, nonce: uuid::Uuid::new_v4() }
     }
 
     /// The same with coordinators to reserve money from, asked through `reporter` as `worker`.
@@ -142,6 +142,16 @@ impl Task {
     pub fn with_coordinator(self, reporter: Arc<dyn ports::Reporter>, clock: Arc<dyn Clock>, worker: String) -> Self {
         let desk = desk::Desk { reporter, clock, worker, hurry: self.cancelled.clone() };
         Self { desk: Some(desk), ..self }
+    }
+
+    /// A folder of the job's own, empty at first. It goes away with the job, and is only made for one that asks.
+    pub fn folder(&self) -> Result<&Path, JobError> {
+        if let Some(folder) = self.folder.get() {
+            return Ok(folder.path());
+        }
+        let made = tempfile::Builder::new().prefix("dailies-").tempdir();
+        let made = made.map_err(|error| JobError::retry_later(format!("no scratch folder can be made: {error}")))?;
+        Ok(self.folder.get_or_init(|| made).path())
     }
 
     /// Says how far the job is, 0 to 1. Cheap: only the newest figure is sent, now and then.
@@ -156,7 +166,7 @@ impl Task {
 
     /// Brings a stored object into the job's folder as `name` and checks it against its hash.
     pub async fn fetch(&self, object: &ObjectRef, name: &str) -> Result<PathBuf, JobError> {
-        let file = self.folder.join(name);
+        let file = self.folder()?.join(name);
         let digest = self.objects.get_file(&object.key, &file).await.map_err(JobError::from)?;
         if digest != object.sha256 {
             return Err(crate::artifacts::ObjectError::Damaged(object.key.clone()).into());

@@ -80,7 +80,7 @@ async fn import(task: &Task, work: &ImportPicture) -> Result<Made, JobError> {
 
 async fn store(task: &Task, beat_index: u32, png: &[u8], metadata: Map<String, Value>) -> Result<Made, JobError> {
     let key = ArtifactKey::Beat(beat_index);
-    let file = task.folder.join(format!("{}.{}", key.stem(), MediaType::Png.extension()));
+    let file = task.folder()?.join(format!("{}.{}", key.stem(), MediaType::Png.extension()));
     tokio::fs::write(&file, png)
         .await
         .map_err(|error| JobError::retry_later(format!("the picture could not be written: {error}")))?;

@@ -130,19 +130,18 @@ impl Studio {
         chunk::handler(self.tool.clone(), NonZeroUsize::new(2).expect("not zero"))
     }
 
-    /// A job in a folder.
-    pub fn task(&self, work: ChunkWork, folder: &Path) -> Task {
-        self.task_for(Work::Chunk(Box::new(work)), folder)
+    /// A job.
+    pub fn task(&self, work: ChunkWork) -> Task {
+        self.task_for(Work::Chunk(Box::new(work)))
     }
 
-    fn task_for(&self, work: Work, folder: &Path) -> Task {
-        Task::new(job(work), folder.to_owned(), self.store.clone(), self.cancelled.clone())
+    fn task_for(&self, work: Work) -> Task {
+        Task::new(job(work), self.store.clone(), self.cancelled.clone())
     }
 
     /// Does a job and gives what it made.
     async fn run(&self, work: Work) -> Result<Vec<Made>, JobError> {
-        let scratch = tempfile::tempdir().expect("a folder");
-        let outcome = self.handler().handle(&self.task_for(work, scratch.path())).await?;
+        let outcome = self.handler().handle(&self.task_for(work)).await?;
         assert!(outcome.spent.is_empty(), "local work costs nothing");
         Ok(outcome.made)
     }

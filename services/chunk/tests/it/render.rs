@@ -175,8 +175,7 @@ async fn a_cancelled_render_stops_half_way() {
     let studio = Studio::new();
     let mut job = render_job("slow_orbit", 15, studio.put_picture(SMALL));
     job.size = Size { width: 1920, height: 1080 };
-    let folder = tempfile::tempdir().expect("a folder");
-    let task = studio.task(ChunkWork::Render(job), folder.path());
+    let task = studio.task(ChunkWork::Render(job));
     let mut progress = task.watch_progress();
     let handler = studio.handler();
     let stopping = async {

@@ -4,7 +4,6 @@
 //! same work to the byte. There is no NATS, no SQL and no object store; what handlers store are links in one folder.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -67,7 +66,6 @@ pub async fn film(order: &Order, media: &MediaTool, settings: &Settings) -> Resu
 
 /// One job, with a folder that goes away.
 async fn call(job: Job, handler: Arc<dyn Handler>, objects: Arc<dyn ObjectStore>) -> Result<Report<Done>, BenchError> {
-    let folder = tempfile::tempdir()?;
     let report = Report {
         user: job.user.clone(),
         video: job.video,
@@ -77,8 +75,7 @@ async fn call(job: Job, handler: Arc<dyn Handler>, objects: Arc<dyn ObjectStore>
         trace: None,
         outcome: (),
     };
-    let path: &Path = folder.path();
-    let task = Task::new(job, path.to_path_buf(), objects, CancellationToken::new());
+    let task = Task::new(job, objects, CancellationToken::new());
     let outcome = handler.handle(&task).await.map_err(|error| no_film(&format!("{}: {error}", report.job.artifact)))?;
     Ok(report.with(report.attempt, Done { made: outcome.made, spent: outcome.spent }))
 }

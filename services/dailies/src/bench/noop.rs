@@ -81,7 +81,7 @@ const fn media_type(key: ArtifactKey) -> MediaType {
 
 /// A few bytes that no other artifact has.
 async fn object(task: &Task, key: ArtifactKey) -> Result<Made, JobError> {
-    let file = task.folder.join(key.stem());
+    let file = task.folder()?.join(key.stem());
     tokio::fs::write(&file, format!("{key} of {}", task.job.id))
         .await
         .map_err(|error| JobError::retry_later(format!("a scratch file cannot be written: {error}")))?;

@@ -152,7 +152,7 @@ fn task(plan: PlanSpec) -> Task {
         planned_at: None,
         work: Work::Plan(Box::new(plan)),
     };
-    Task::new(job, "unused".into(), Arc::new(NoStore), CancellationToken::new())
+    Task::new(job, Arc::new(NoStore), CancellationToken::new())
 }
 
 /// Plans are not stored as objects.

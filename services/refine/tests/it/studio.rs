@@ -148,8 +148,7 @@ impl Studio {
     }
 
     async fn run(&self, work: Work) -> Result<Made, JobError> {
-        let scratch = tempfile::tempdir().expect("a folder");
-        let task = Task::new(job(work), scratch.path().to_owned(), self.shelf.clone(), Default::default());
+        let task = Task::new(job(work), self.shelf.clone(), Default::default());
         let mut outcome = refine::handler(MediaTool::default()).handle(&task).await?;
         assert_eq!(outcome.made.len(), 1);
         assert!(outcome.spent.is_empty());

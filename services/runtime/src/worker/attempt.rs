@@ -193,15 +193,12 @@ impl Replica {
         }
     }
 
-    /// Runs the handler, in time or not, with a folder that goes away.
+    /// Runs the handler, in time or not.
     async fn make(&self, entry: &Entry, job: &Job, progress: watch::Sender<f64>) -> Result<Outcome, JobError> {
-        let folder = self.scratch.folder();
-        let folder =
-            folder.map_err(|error| JobError::retry_later(format!("no scratch folder can be made: {error}")))?;
         let task = Task {
             progress,
             desk: Some(self.desk.clone()),
-            ..Task::new(job.clone(), folder.path().to_path_buf(), self.parts.objects.clone(), entry.token().clone())
+            ..Task::new(job.clone(), self.parts.objects.clone(), entry.token().clone())
         };
         let handler = self.parts.handler.clone();
         let handling = async move {

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use super::desk::Desk;
 use super::ports::{Delivery, JobQueue, Reporter};
 use super::running::{Cause, Running};
-use super::scratch::Scratch;
 use super::{Handler, WorkerError, WorkerSettings, metrics};
 use crate::artifacts::ObjectStore;
 use crate::backoff::Backoff;
@@ -75,7 +74,6 @@ pub(super) struct Replica {
     pub handlers: tokio::runtime::Handle,
     pub shutdown: CancellationToken,
     pub tally: Tally,
-    pub scratch: Scratch,
     /// Why no job can be taken now, if none can.
     trouble: Mutex<Option<String>>,
 }
@@ -140,7 +138,6 @@ impl Replica {
             handlers,
             shutdown,
             tally: Tally::default(),
-            scratch: Scratch::default(),
             trouble: Mutex::default(),
         })
     }

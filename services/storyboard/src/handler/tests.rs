@@ -86,10 +86,9 @@ fn job(beat_index: u32, work: Work) -> Job {
 
 /// Runs a job in a folder of its own.
 async fn run(work: DrawBeat, cancelled: CancellationToken) -> (Result<Outcome, JobError>, Arc<Memory>) {
-    let folder = tempfile::tempdir().expect("a folder");
     let objects = Arc::new(Memory::default());
     let job = job(work.beat_index, Work::Draw(Box::new(work)));
-    let task = Task::new(job, folder.path().to_owned(), objects.clone(), cancelled);
+    let task = Task::new(job, objects.clone(), cancelled);
     (StoryboardHandler.handle(&task).await, objects)
 }
 

@@ -14,13 +14,12 @@ const BLUE: Rgb<u8> = Rgb([20, 40, 210]);
 
 /// Brings an upload into the place of beat 4.
 async fn import(bytes: &[u8], media_type: MediaType) -> (Result<Outcome, JobError>, Arc<Memory>) {
-    let folder = tempfile::tempdir().expect("a folder");
     let objects = Arc::new(Memory::default());
     let upload = ObjectRef { key: "upload".into(), sha256: Digest::of(bytes), size: bytes.len() as u64, media_type };
     objects.0.lock().expect("nobody panicked").insert(upload.key.clone(), bytes.to_vec());
     let work = ImportWork::Picture(ImportPicture { upload, beat_index: 4, size: FILM });
     let job = job(4, Work::Import(Box::new(work)));
-    let task = Task::new(job, folder.path().to_owned(), objects.clone(), CancellationToken::new());
+    let task = Task::new(job, objects.clone(), CancellationToken::new());
     (StoryboardHandler.handle(&task).await, objects)
 }
 
@@ -210,7 +209,7 @@ async fn a_clip_to_import_is_for_another_service() {
     let upload = ObjectRef { key: "upload".into(), sha256: Digest::of(b""), size: 0, media_type: MediaType::Mp3 };
     let music = messages::import::ImportMusic { upload, duration_s: 5.0 };
     let job = job(0, Work::Import(Box::new(ImportWork::Music(music))));
-    let task = Task::new(job, "/nowhere".into(), Arc::new(Memory::default()), CancellationToken::new());
+    let task = Task::new(job, Arc::new(Memory::default()), CancellationToken::new());
     let Err(JobError::GiveUp { reason }) = StoryboardHandler.handle(&task).await else { panic!("not ours") };
     assert!(reason.contains("`refine`"), "{reason}");
 }
