@@ -11,8 +11,9 @@ use super::desk::{Desk, Subject};
 use super::ports::Delivery;
 use crate::bus::ACK_WAIT;
 
-/// What is done before this time has no pulse: it says itself that it is done.
-const FIRST: Duration = Duration::from_millis(20);
+/// What is done before this time has no pulse: it says itself that it is done. Short enough that whoever called back a job
+/// learns in time that it has been begun.
+const FIRST: Duration = Duration::from_millis(100);
 /// The most often that progress is said.
 const BEAT: Duration = Duration::from_millis(250);
 /// Beats between signs of life when nothing changes: 5 s.
