@@ -85,7 +85,8 @@ impl Dispatcher {
     pub fn start(wire: Arc<dyn Wire>, outbox: Outbox, clock: Arc<dyn Clock>, quotas: Quotas) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         let lines = Lines::new(quotas);
-        tokio::spawn(Loop { wire, outbox, clock, lines, queue_lost: false }.run(receiver));
+        let look_at = clock.now();
+        tokio::spawn(Loop { wire, outbox, clock, lines, queue_lost: false, look_at }.run(receiver));
         Self { sender }
     }
 
@@ -143,6 +144,8 @@ struct Loop {
     clock: Arc<dyn Clock>,
     lines: Lines,
     queue_lost: bool,
+    /// When the silent ones are looked for next.
+    look_at: DateTime<Utc>,
 }
 
 impl Loop {
@@ -159,7 +162,10 @@ impl Loop {
             for word in heard.drain(..) {
                 self.hear(word, now);
             }
-            self.look_for_the_silent(now).await;
+            if self.look_at <= now {
+                self.look_for_the_silent(now).await;
+                self.look_at = now + PAUSE;
+            }
             self.fill(now).await;
             let sent = self.lines.due_marks(now);
             if !sent.is_empty() {
@@ -527,7 +533,6 @@ impl Lines {
     fn message(&self, id: JobId) -> Option<Outgoing> {
         let job = &self.jobs.get(&id)?.job;
         let send = job.sends + 1;
-        // As it was planned, it says that it is sent for the first time.
         // As it was planned, it says that it is sent for the first time.
         let again = (send > 1).then(|| codec::decode::<job::Job>(&job.body).ok()).flatten();
         let payload = match again {
