@@ -88,6 +88,9 @@ impl<R: Reader> Reads<R> {
     }
 
     pub(super) async fn load(&self, video: VideoId) -> Result<Loaded, StoreError> {
+        if self.reader.fetch(statements::IS_KNOWN, vec![video.into()]).await?.is_empty() {
+            return Ok(Loaded { journal: Vec::new(), catalogue: None, outcomes: HashMap::new(), tombstone: None });
+        }
         // In this order: there may be an outcome whose events are missing, which the fence notices, but never the reverse.
         let journal = self.events_after(video, 0).await?;
         let outcomes = self.outcomes(video).await?;

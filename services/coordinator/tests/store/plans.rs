@@ -6,7 +6,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _};
 
 use crate::servers::{PostgresDatabase, connect};
 
-const QUESTIONS: [(&str, &str); 17] = [
+const QUESTIONS: [(&str, &str); 18] = [
+    ("whether anything is known of a video", statements::IS_KNOWN),
     ("events of a video: its tree, branches and leaves", statements::EVENTS_AFTER),
     ("outcomes of a video", statements::OUTCOMES),
     ("a catalogue", statements::CATALOGUE),

@@ -30,26 +30,25 @@ pub(super) struct Connections {
 impl Connections {
     /// Two: one append at a time, and leases beside it.
     pub(super) fn writers(options: &PgConnectOptions) -> Self {
-        Self::new(2, limited(options))
+        Self::new(writing(2), limited(options))
     }
 
     /// One whose commits are not waited for: what a crash of the server takes back is only done again.
     pub(super) fn notes(options: &PgConnectOptions) -> Self {
-        Self::new(1, limited(options).options([("synchronous_commit", "off")]))
+        Self::new(writing(1), limited(options).options([("synchronous_commit", "off")]))
     }
 
-    /// For questions, which never write.
+    /// For questions, which never write. Each is one statement, so that no transaction can be left on these.
     pub(super) fn readers(options: &PgConnectOptions) -> Self {
-        Self::new(6, limited(options).options([("default_transaction_read_only", "on")]))
+        let pool = PgPoolOptions::new().max_connections(6);
+        Self::new(pool, limited(options).options([("default_transaction_read_only", "on")]))
     }
 
-    fn new(most: u32, options: PgConnectOptions) -> Self {
-        let pool = PgPoolOptions::new()
-            .max_connections(most)
+    fn new(pool: PgPoolOptions, options: PgConnectOptions) -> Self {
+        let pool = pool
             .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
             .before_acquire(|connection, about| Box::pin(still_there(connection, about)))
-            .after_release(|connection, _| Box::pin(roll_back_leftovers(connection)))
             .connect_lazy_with(options.clone());
         Self { pool, options }
     }
@@ -166,6 +165,12 @@ async fn still_there(connection: &mut PgConnection, about: PoolConnectionMetadat
         connection.ping().await?;
     }
     Ok(true)
+}
+
+/// So many connections that transactions run on.
+fn writing(most: u32) -> PgPoolOptions {
+    let pool = PgPoolOptions::new().max_connections(most);
+    pool.after_release(|connection, _| Box::pin(roll_back_leftovers(connection)))
 }
 
 /// A connection never goes back to its pool with a transaction open on it. Beginning one first keeps the server from
