@@ -128,12 +128,15 @@ impl CheckpointId {
     /// the time when that was asked for: what is made at the same time then lies together in the database's indexes, where
     /// scattered ids cost a page each.
     pub fn derived(video: VideoId, branch: &BranchName, phase: Phase, version: u32) -> Self {
-        Self(beside(video.0, Self::derived_before(video, branch, phase, version).0))
+        let [today, ..] = Self::derivations(video, branch, phase, version);
+        today
     }
 
-    /// The id that it has if it is older than artifacts that lie beside their checkpoint. Its version, 5 and not 8, says so.
-    pub fn derived_before(video: VideoId, branch: &BranchName, phase: Phase, version: u32) -> Self {
-        Self(Uuid::new_v5(&video.0, format!("{branch}/{}/{version}", phase.number()).as_bytes()))
+    /// Every id that it may have: today's, the one whose artifacts lie beside it but not beside their video, and the first,
+    /// a version 5 UUID whose artifacts have such ids too.
+    pub fn derivations(video: VideoId, branch: &BranchName, phase: Phase, version: u32) -> [Self; 3] {
+        let hash = Uuid::new_v5(&video.0, format!("{branch}/{}/{version}", phase.number()).as_bytes());
+        [Self(beside(video.0, hash)), Self(beside(hash, hash)), Self(hash)]
     }
 }
 
@@ -327,7 +330,7 @@ mod tests {
     #[test]
     fn an_artifact_of_an_old_checkpoint_keeps_its_id() {
         let video: VideoId = "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("valid");
-        let checkpoint = CheckpointId::derived_before(video, &BranchName::main(), Phase::Planning, 1);
+        let [.., checkpoint] = CheckpointId::derivations(video, &BranchName::main(), Phase::Planning, 1);
         let artifact = ArtifactId::derived(checkpoint, ArtifactKey::Spec, 1);
         assert_eq!(artifact.uuid(), Uuid::new_v5(&checkpoint.uuid(), b"spec/1"));
     }
