@@ -4,8 +4,8 @@
 //! asked for each partition.
 
 /// Whether there is anything at all about a video: most that are asked for are new.
-pub const IS_KNOWN: &str = "select 1 where exists (select 1 from video where id = $1)
-     or exists (select 1 from command where video_id = $1)";
+pub const IS_KNOWN: &str =
+    "select 1 from video where id = $1 union all select 1 from command where video_id = $1 limit 1";
 
 /// A video's journal after an event: a range of the primary key, as is everything that a video is loaded from. Its tree,
 /// its branches and their leaves are read off that journal.
