@@ -124,39 +124,33 @@ impl VideoId {
 }
 
 impl CheckpointId {
-    /// `(video, branch, phase, version)` is unique, and so is the id made of it. It begins as its video's does, mostly with
-    /// the time when that was asked for: what is made at the same time then lies together in the database's indexes, where
-    /// scattered ids cost a page each.
+    /// `(video, branch, phase, version)` is unique, and so is the id made of it.
     pub fn derived(video: VideoId, branch: &BranchName, phase: Phase, version: u32) -> Self {
-        let [today, ..] = Self::derivations(video, branch, phase, version);
-        today
+        Self(
+            uuid::Builder::from_custom_bytes(Self::derived_before(video, branch, phase, version).0.into_bytes())
+                .into_uuid(),
+        )
     }
 
-    /// Every id that it may have: today's, the one whose artifacts lie beside it but not beside their video, and the first,
-    /// a version 5 UUID whose artifacts have such ids too.
-    pub fn derivations(video: VideoId, branch: &BranchName, phase: Phase, version: u32) -> [Self; 3] {
-        let hash = Uuid::new_v5(&video.0, format!("{branch}/{}/{version}", phase.number()).as_bytes());
-        [Self(beside(video.0, hash)), Self(beside(hash, hash)), Self(hash)]
+    /// The id that it has if it is older than artifacts that lie beside their checkpoint. Its version, 5 and not 8, says so.
+    pub fn derived_before(video: VideoId, branch: &BranchName, phase: Phase, version: u32) -> Self {
+        Self(Uuid::new_v5(&video.0, format!("{branch}/{}/{version}", phase.number()).as_bytes()))
     }
 }
 
 impl ArtifactId {
-    /// A version number is given once per checkpoint and key, so the id is as unique as the three together. It begins as its
-    /// checkpoint's does, for the same reason.
+    /// A version number is given once per checkpoint and key, so the id is as unique as the three together. It begins with
+    /// its checkpoint's first six bytes: what is made together then lies together in the database's index, where scattered
+    /// ids cost a page each.
     pub fn derived(checkpoint: CheckpointId, key: ArtifactKey, version: u32) -> Self {
         let id = Uuid::new_v5(&checkpoint.0, format!("{key}/{version}").as_bytes());
         if checkpoint.0.get_version_num() == 5 {
             return Self(id);
         }
-        Self(beside(checkpoint.0, id))
+        let mut bytes = id.into_bytes();
+        bytes.iter_mut().zip(checkpoint.0.as_bytes()).take(6).for_each(|(byte, first)| *byte = *first);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
-}
-
-/// `id` with the first six bytes of another, and in the form that says that it is made up here.
-fn beside(other: Uuid, id: Uuid) -> Uuid {
-    let mut bytes = id.into_bytes();
-    bytes.iter_mut().zip(other.as_bytes()).take(6).for_each(|(byte, first)| *byte = *first);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 macro_rules! token {
@@ -315,22 +309,20 @@ mod tests {
     }
 
     #[test]
-    fn checkpoints_and_artifacts_lie_beside_their_video_and_are_told_apart() {
+    fn artifacts_lie_beside_their_checkpoint_and_are_told_apart() {
         let video: VideoId = "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("valid");
-        let checkpoints: Vec<_> =
-            (1..=10).map(|version| CheckpointId::derived(video, &BranchName::main(), Phase::Chunks, version)).collect();
-        let artifacts = checkpoints.iter().flat_map(|checkpoint| {
-            (0..10).map(|n| ArtifactId::derived(*checkpoint, ArtifactKey::Chunk(n), 1).to_string())
-        });
-        let ids: std::collections::BTreeSet<_> = artifacts.chain(checkpoints.iter().map(ToString::to_string)).collect();
-        assert_eq!(ids.len(), 110, "each has its own");
-        assert!(ids.iter().all(|id| id.contains("-0195f0a0-1111-8")), "{ids:?}");
+        let checkpoint = CheckpointId::derived(video, &BranchName::main(), Phase::Chunks, 1);
+        let artifacts = (0..100).map(|n| ArtifactId::derived(checkpoint, ArtifactKey::Chunk(n), 1).to_string());
+        let artifacts: std::collections::BTreeSet<_> = artifacts.collect();
+        assert_eq!(artifacts.len(), 100, "each has its own");
+        let beside = checkpoint.uuid().to_string()[..13].to_owned();
+        assert!(artifacts.iter().all(|id| id.starts_with(&format!("art-{beside}-8"))), "{beside}: {artifacts:?}");
     }
 
     #[test]
     fn an_artifact_of_an_old_checkpoint_keeps_its_id() {
         let video: VideoId = "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("valid");
-        let [.., checkpoint] = CheckpointId::derivations(video, &BranchName::main(), Phase::Planning, 1);
+        let checkpoint = CheckpointId::derived_before(video, &BranchName::main(), Phase::Planning, 1);
         let artifact = ArtifactId::derived(checkpoint, ArtifactKey::Spec, 1);
         assert_eq!(artifact.uuid(), Uuid::new_v5(&checkpoint.uuid(), b"spec/1"));
     }

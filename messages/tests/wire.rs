@@ -242,12 +242,10 @@ fn names() -> Vec<Case> {
         ("a video by key", messages::id::VideoId::derived(&user, "a key").to_string()),
     ]);
     let names: BTreeMap<_, _> = names.into_iter().map(|(what, name)| (what.to_owned(), name)).collect();
-    let [today, before, _] =
-        CheckpointId::derivations(video, &BranchName::main(), Phase::Chunks, 1).map(|checkpoint| {
-            BTreeMap::from([
-                ("a checkpoint of main's chunks".to_owned(), checkpoint.to_string()),
-                ("its stitched film".to_owned(), ArtifactId::derived(checkpoint, ArtifactKey::Stitched, 1).to_string()),
-            ])
-        });
-    vec![Case::json("names", names), Case::json("ids", before).of_version(2), Case::json("ids", today).of_version(3)]
+    let checkpoint = CheckpointId::derived(video, &BranchName::main(), Phase::Chunks, 1);
+    let ids = BTreeMap::from([
+        ("a checkpoint of main's chunks".to_owned(), checkpoint.to_string()),
+        ("its stitched film".to_owned(), ArtifactId::derived(checkpoint, ArtifactKey::Stitched, 1).to_string()),
+    ]);
+    vec![Case::json("names", names), Case::json("ids", ids).second()]
 }

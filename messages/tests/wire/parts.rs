@@ -33,8 +33,7 @@ pub fn command_id() -> CommandId {
 
 /// As ids were derived when the first fixtures were frozen.
 pub fn checkpoint(phase: Phase) -> CheckpointId {
-    let [.., first] = CheckpointId::derivations(video(), &BranchName::main(), phase, 1);
-    first
+    CheckpointId::derived_before(video(), &BranchName::main(), phase, 1)
 }
 
 pub fn artifact_id(key: ArtifactKey, version: u32) -> ArtifactId {

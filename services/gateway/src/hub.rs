@@ -2,9 +2,10 @@
 //! wait.
 //!
 //! Outcomes are heard always, everything else only while somebody watches: a gateway through which nobody does costs the
-//! cluster next to nothing, however much happens there. A watcher that is slower than its video loses notices, not memory: its queue is bounded and it asks for the history
-//! again. The hub never sends to a client and never decides; it compares heads after anything that may have lost a
-//! message (a reconnect, a slow-consumer notice), soon after it began to watch, and once a minute.
+//! cluster next to nothing, however much happens there. A watcher that is slower than its video loses notices, not memory:
+//! its queue is bounded and it asks for the history again. The hub never sends to a client and never decides; it compares
+//! heads after anything that may have lost a message (a reconnect, a slow-consumer notice), soon after somebody began to
+//! watch, and once a minute.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -90,8 +91,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long listening may take to begin; who watches meanwhile is told what it missed.
 const BEGIN: Duration = Duration::from_secs(1);
 
-/// When the head of a video is first compared: the other servers of a NATS cluster hear of a subscription only after it was
-/// made.
+/// When heads are compared after somebody began to watch: the other servers of a NATS cluster hear of a subscription only
+/// after it was made.
 const CHECK_SOON: Duration = Duration::from_secs(1);
 
 /// How long events are heard after the last watcher left: mostly it comes back.
@@ -188,17 +189,20 @@ impl Hub {
             *watched = None;
             return;
         }
-        if watched.is_some() {
+        // While the connection is away, asking again and again would only fill the client's queue.
+        if watched.is_some() || !nats.is_connected() {
             return;
         }
         let filters = [EVENT_FILTER, PROGRESS_FILTER].map(str::to_owned);
         match tokio::time::timeout(BEGIN, listen(nats, filters)).await {
             Ok(Ok(heard)) => {
                 *watched = Some(heard);
+                let check_at = Instant::now() + CHECK_SOON;
+                lock(&self.topics).values_mut().for_each(|topic| topic.check_at = check_at);
                 self.listens.send_replace(true);
             }
             Ok(Err(error)) => tracing::warn!(%error, "events are not heard; streams follow the history only"),
-            Err(_) => tracing::debug!("events are not heard yet, the connection is away"),
+            Err(_) => tracing::debug!("events are not heard yet, the connection is slow"),
         }
     }
 

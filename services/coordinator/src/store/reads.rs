@@ -88,6 +88,7 @@ impl<R: Reader> Reads<R> {
     }
 
     pub(super) async fn load(&self, video: VideoId) -> Result<Loaded, StoreError> {
+        // The row of a video stays for ever: without one there is neither a journal nor a tombstone.
         if self.reader.fetch(statements::IS_KNOWN, vec![video.into()]).await?.is_empty() {
             return Ok(Loaded { journal: Vec::new(), catalogue: None, outcomes: HashMap::new(), tombstone: None });
         }
