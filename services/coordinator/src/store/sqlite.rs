@@ -82,14 +82,25 @@ impl SqliteStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
+        self.write(action, |connection| {
+            Box::pin(async move {
+                let mut transaction = connection.begin_with("begin immediate").await?;
+                let done = work(&mut transaction).await?;
+                transaction.commit().await?;
+                Ok(done)
+            })
+        })
+        .await
+    }
+
+    /// Runs `work` with the one connection that writes, in a task of its own.
+    async fn write<T, F>(&self, action: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
+    {
         let pool = self.writer.clone();
-        let task = tokio::spawn(async move {
-            let mut connection = pool.acquire().await?;
-            let mut transaction = connection.begin_with("begin immediate").await?;
-            let done = work(&mut transaction).await?;
-            transaction.commit().await?;
-            Ok(done)
-        });
+        let task = tokio::spawn(async move { work(&mut *pool.acquire().await?).await });
         let unavailable = |source| StoreError::Unavailable { action, source };
         task.await.map_err(|error| unavailable(sqlx::Error::Io(std::io::Error::other(error))))?.map_err(unavailable)
     }
@@ -126,6 +137,8 @@ fn is_busy(error: &sqlx::Error) -> bool {
 async fn writer(file: &Path) -> Result<SqlitePool, StoreError> {
     SqlitePoolOptions::new()
         .max_connections(1)
+        // There is no network on which it could have been lost.
+        .test_before_acquire(false)
         .after_release(|connection, _| Box::pin(roll_back_leftovers(connection)))
         // In KiB: what a busy transaction touches. What is needed to undo half a statement stays in memory too.
         .connect_with(options(file).pragma("cache_size", "-16000").pragma("temp_store", "memory"))
@@ -157,7 +170,7 @@ impl Store for SqliteStore {
 
     async fn append(&self, appends: Vec<Arc<Append>>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
         self.quiet.store(false, Ordering::Relaxed);
-        self.transaction("record", move |connection| {
+        self.write("record", move |connection| {
             Box::pin(async move { append::append(connection, &appends, &positions).await })
         })
         .await

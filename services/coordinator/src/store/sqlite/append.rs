@@ -1,5 +1,5 @@
-//! Appends, many in a statement: rows travel as one JSON text, because each statement is a trip to the database's own
-//! thread and back; what they have of any size travels beside it, in one piece.
+//! Appends, many in a statement and all statements in two trips to the database's own thread: one for the fence, one for
+//! the rest. Rows travel as JSON, and what they have of any size beside it, in one piece.
 //!
 //! The order within a transaction is that of the crash story: first the fence, then what those who passed it leave behind.
 
@@ -15,62 +15,138 @@ use super::super::rounds::rounds;
 use super::super::rows::to_json;
 use super::super::{Append, Appended, Moved, Published, artifacts_of, catalogue_of, placed};
 
-/// Records everything or nothing; says who lost the fence.
+/// Who passes the fence: videos that are new, those that stand where their appends go on from, and those that only have to
+/// stand where they did.
+macro_rules! fence {
+    () => {
+        "insert into video
+             (id, user_id, partition, seq, catalogue, status, progress, title, prompt, created_at, updated_at)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+                value ->> 8, value ->> 9, value ->> 10
+         from json_each($1) where true on conflict do nothing returning id;
+
+         update video set seq = a.value ->> 2, unpublished = 1, progress = a.value ->> 3, title = a.value ->> 4,
+             updated_at = a.value ->> 5
+         from json_each($2) a where video.id = a.value ->> 0 and seq = a.value ->> 1 returning video.id;
+
+         select s.value ->> 0 from json_each($3) s
+         where coalesce((select seq from video where video.id = s.value ->> 0), 0) = s.value ->> 1;"
+    };
+}
+
+/// What those leave behind who passed it, and where they stand in lists: SQLite writes to an index whenever one of its
+/// columns is set, be it to what it was. What ended goes before what is planned, because what ends and is planned again in
+/// one append is planned.
+macro_rules! leave {
+    () => {
+        "update video set status = a.value ->> 1 from json_each($1) a
+         where video.id = a.value ->> 0 and status <> a.value ->> 1;
+
+         update video set forgotten_since = a.value ->> 2 from json_each($1) a
+         where video.id = a.value ->> 0 and forgotten_since is not a.value ->> 2;
+
+         update video set deleted_at = a.value ->> 1, purge_at = a.value ->> 1, deleted_by = a.value ->> 2
+         from json_each($2) a where video.id = a.value ->> 0 and deleted_at is not a.value ->> 1;
+
+         insert into event (video_id, seq, recorded_at, command_id, type, body)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+                cast(substr($4, value ->> '$[5][0]', value ->> '$[5][1]') as text)
+         from json_each($3);
+
+         insert into artifact (id, video_id) select value ->> 0, value ->> 1 from json_each($5) where true
+         on conflict do nothing;
+
+         insert into ledger (video_id, job, attempt, position, user_id, branch, phase, artifact_key, model, unit,
+             quantity, amount, booked_at)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+                value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
+         from json_each($6);
+
+         insert into garbage (object_key, partition) select value ->> 0, value ->> 1 from json_each($7) where true
+         on conflict do nothing;
+
+         delete from job where id in (select value from json_each($8));
+
+         insert or replace into job
+             (id, video_id, user_id, partition, service, attempt, sends, priority, not_before, body)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 0, value ->> 6,
+                value ->> 7, substr($4, value ->> '$[8][0]', value ->> '$[8][1]')
+         from json_each($9);
+
+         insert into command (video_id, command_id, user_id, partition, recorded_at, outcome, in_vain)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+                cast(substr($4, value ->> '$[5][0]', value ->> '$[5][1]') as text),
+                not exists (select 1 from video where id = value ->> 0)
+         from json_each($10) where true on conflict do nothing;
+
+         update partition_lease set stream_created = p.value ->> 2, sequence = p.value ->> 3, message_time = p.value ->> 4
+         from json_each($11) p where partition = p.value ->> 1 and owner = p.value ->> 0;"
+    };
+}
+
+/// Records everything or nothing; says who lost the fence. On an error the transaction is left open, and rolled back when
+/// the connection goes back to its pool.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
     appends: &[Arc<Append>],
     positions: &[Moved],
 ) -> Result<Vec<Appended>, sqlx::Error> {
+    keep_catalogues(connection, appends).await?;
     let mut results = vec![Appended::Lost; appends.len()];
-    for places in rounds(appends) {
-        let round: Vec<_> = places.iter().filter_map(|place| appends.get(*place)).map(Arc::as_ref).collect();
-        let passed = fence(connection, &round).await?;
-        let passed = |append: &Append| !is_fenced(append) || passed.contains(&append.video.to_string());
-        let won: Vec<_> = round.into_iter().filter(|append| passed(append)).collect();
-        leave(connection, &won).await?;
-        for place in places {
-            if let (Some(result), Some(append)) = (results.get_mut(place), appends.get(place))
-                && passed(append)
-            {
-                *result = Appended::Committed;
-            }
-        }
+    let mut rounds = rounds(appends);
+    let last = rounds.pop().unwrap_or_default();
+    // Mostly there is none before the last: then everything is two trips.
+    for (nth, places) in rounds.iter().enumerate() {
+        let statements = if nth == 0 { concat!("begin immediate;", fence!()) } else { fence!() };
+        let won = fence(connection, statements, appends, places, &mut results).await?;
+        leave(connection, leave!(), &won, &[]).await?;
     }
-    let rows = positions.iter().map(|Moved { owner, partition, position }| {
-        (owner, partition.0, position.stream_created, position.sequence, position.message_time)
-    });
-    execute(
-        connection,
-        "update partition_lease set stream_created = p.value ->> 2, sequence = p.value ->> 3, message_time = p.value ->> 4
-         from json_each($1) p where partition = p.value ->> 1 and owner = p.value ->> 0",
-        rows,
-    )
-    .await?;
+    let statements = if rounds.is_empty() { concat!("begin immediate;", fence!()) } else { fence!() };
+    let won = fence(connection, statements, appends, &last, &mut results).await?;
+    leave(connection, concat!(leave!(), "commit;"), &won, positions).await?;
     Ok(results)
 }
 
-/// Whether it is recorded only where nobody else has moved the video.
-const fn is_fenced(append: &Append) -> bool {
-    append.row.is_some() || append.based_on.is_some()
+/// Stores catalogues that are new before anything refers to them. What they say is their name, so that nobody minds one
+/// that nothing refers to in the end.
+async fn keep_catalogues(connection: &mut SqliteConnection, appends: &[Arc<Append>]) -> Result<(), sqlx::Error> {
+    let kept = appends.iter().filter_map(|append| {
+        let digest = append.events.first().and_then(catalogue_of)?;
+        Some((digest, &append.row.as_ref()?.catalogue))
+    });
+    for (digest, catalogue) in kept.collect::<BTreeMap<_, _>>() {
+        let digest = digest.to_string();
+        let known = sqlx::query("select 1 from catalogue where digest = $1").bind(&digest);
+        if known.fetch_optional(&mut *connection).await?.is_none() {
+            let insert = sqlx::query("insert into catalogue (digest, body) values ($1, $2) on conflict do nothing");
+            insert.bind(&digest).bind(to_json(catalogue.as_ref())?).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
 }
 
-/// Moves each video from the event before its first one to its last, and gives those that nobody else had moved; with them
-/// those that stay where they were decided upon.
-async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<HashSet<String>, sqlx::Error> {
-    let mut catalogues = BTreeMap::new();
+/// Moves each video of a round from the event before its first one to its last, and gives the appends of those that nobody
+/// else had moved; with them those that are not fenced, and those that stay where they were decided upon.
+async fn fence<'a>(
+    connection: &mut SqliteConnection,
+    statements: &'static str,
+    appends: &'a [Arc<Append>],
+    places: &[usize],
+    results: &mut [Appended],
+) -> Result<Vec<&'a Append>, sqlx::Error> {
     let (mut created, mut moved, mut stayed) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut listed, mut deleted) = (Vec::new(), Vec::new());
-    for append in round {
+    let round = || places.iter().filter_map(|place| Some((*place, appends.get(*place)?.as_ref())));
+    for (_, append) in round() {
         let (Some(row), Some(first), Some(last)) = (&append.row, append.events.first(), append.events.last()) else {
             stayed.extend(append.based_on.map(|seq| (append.video, seq)));
             continue;
         };
         let (video, updated_at) = (append.video, row.updated_at.timestamp_micros());
-        if let Some(digest) = catalogue_of(first) {
-            created.push((
+        match catalogue_of(first) {
+            Some(digest) => created.push((
                 video,
                 &append.user,
-                Partition::of(append.video).0,
+                Partition::of(video).0,
                 last.seq,
                 digest,
                 row.status.name(),
@@ -79,91 +155,42 @@ async fn fence(connection: &mut SqliteConnection, round: &[&Append]) -> Result<H
                 &row.prompt,
                 row.created_at.timestamp_micros(),
                 updated_at,
-            ));
-            catalogues.insert(digest, &row.catalogue);
-        } else {
-            moved.push((video, first.seq - 1, last.seq, row.progress, &row.title, updated_at));
-            listed.push((
-                video.to_string(),
-                row.status.name(),
-                row.forgotten_since.map(|since| since.timestamp_micros()),
-            ));
-            deleted.extend(row.deleted.as_ref().map(|by| (video.to_string(), updated_at, by)));
+            )),
+            None => moved.push((video, first.seq - 1, last.seq, row.progress, &row.title, updated_at)),
         }
     }
-    for (digest, catalogue) in catalogues {
-        let digest = digest.to_string();
-        let known = sqlx::query("select 1 from catalogue where digest = $1").bind(&digest);
-        if known.fetch_optional(&mut *connection).await?.is_none() {
-            let insert = sqlx::query("insert into catalogue (digest, body) values ($1, $2) on conflict do nothing");
-            insert.bind(&digest).bind(to_json(catalogue.as_ref())?).execute(&mut *connection).await?;
+    let query = sqlx::query(statements).bind(to_json(&created)?).bind(to_json(&moved)?).bind(to_json(&stayed)?);
+    let passed: HashSet<String> = query.fetch_all(connection).await?.iter().map(|row| row.get(0)).collect();
+    let mut won = Vec::with_capacity(places.len());
+    for (place, append) in round() {
+        let is_fenced = append.row.is_some() || append.based_on.is_some();
+        if let Some(result) = results.get_mut(place)
+            && (!is_fenced || passed.contains(&append.video.to_string()))
+        {
+            *result = Appended::Committed;
+            won.push(append);
         }
     }
-    let mut passed = returned(
-        connection,
-        "insert into video (id, user_id, partition, seq, catalogue, status, progress, title, prompt, created_at, updated_at)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-                value ->> 8, value ->> 9, value ->> 10
-         from json_each($1) where true on conflict do nothing returning id",
-        created,
-    )
-    .await?;
-    passed.extend(
-        returned(
-            connection,
-            "update video set seq = a.value ->> 2, unpublished = 1, progress = a.value ->> 3, title = a.value ->> 4,
-                 updated_at = a.value ->> 5
-             from json_each($1) a where video.id = a.value ->> 0 and seq = a.value ->> 1 returning video.id",
-            moved,
-        )
-        .await?,
-    );
-    listed.retain(|(video, ..)| passed.contains(video));
-    deleted.retain(|(video, ..)| passed.contains(video));
-    list(connection, &listed, &deleted).await?;
-    passed.extend(
-        returned(
-            connection,
-            "select s.value ->> 0 from json_each($1) s
-             where coalesce((select seq from video where video.id = s.value ->> 0), 0) = s.value ->> 1",
-            stayed,
-        )
-        .await?,
-    );
-    Ok(passed)
+    Ok(won)
 }
 
-/// Moves videos that passed the fence within the lists that they stand in, where that changes: SQLite writes to an index
-/// whenever one of its columns is set, be it to what it was.
-async fn list(
+/// What those leave behind who passed the fence, and how far commands were read.
+async fn leave(
     connection: &mut SqliteConnection,
-    listed: &[impl Serialize],
-    deleted: &[impl Serialize],
+    statements: &'static str,
+    won: &[&Append],
+    positions: &[Moved],
 ) -> Result<(), sqlx::Error> {
-    for statement in [
-        "update video set status = a.value ->> 1 from json_each($1) a
-         where video.id = a.value ->> 0 and status <> a.value ->> 1",
-        "update video set forgotten_since = a.value ->> 2 from json_each($1) a
-         where video.id = a.value ->> 0 and forgotten_since is not a.value ->> 2",
-    ] {
-        execute(connection, statement, listed).await?;
-    }
-    execute(
-        connection,
-        "update video set deleted_at = a.value ->> 1, purge_at = a.value ->> 1, deleted_by = a.value ->> 2
-         from json_each($1) a where video.id = a.value ->> 0 and deleted_at is not a.value ->> 1",
-        deleted,
-    )
-    .await
-}
-
-/// What those leave behind who passed the fence.
-async fn leave(connection: &mut SqliteConnection, won: &[&Append]) -> Result<(), sqlx::Error> {
+    let (mut listed, mut deleted) = (Vec::new(), Vec::new());
     let (mut events, mut artifacts, mut ledger, mut garbage) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut ended, mut planned, mut outcomes) = (Vec::<&JobId>::new(), Vec::new(), Vec::new());
-    let [mut event_bodies, mut job_bodies, mut outcome_bodies] = [const { Bodies(Vec::new()) }; 3];
+    let mut bodies = Bodies(Vec::new());
     for append in won {
         let (video, partition) = (append.video, Partition::of(append.video).0);
+        if let Some(row) = &append.row {
+            listed.push((video, row.status.name(), row.forgotten_since.map(|since| since.timestamp_micros())));
+            deleted.extend(row.deleted.as_ref().map(|by| (video, row.updated_at.timestamp_micros(), by)));
+        }
         for recorded in &append.events {
             events.push((
                 video,
@@ -171,7 +198,7 @@ async fn leave(connection: &mut SqliteConnection, won: &[&Append]) -> Result<(),
                 recorded.time.timestamp_micros(),
                 &recorded.command_id,
                 recorded.event.name(),
-                event_bodies.add_json(&recorded.event)?,
+                bodies.add_json(&recorded.event)?,
             ));
             artifacts.extend(artifacts_of(recorded).into_iter().map(|artifact| (artifact, video)));
         }
@@ -204,7 +231,7 @@ async fn leave(connection: &mut SqliteConnection, won: &[&Append]) -> Result<(),
                 job.attempt,
                 i64::from(job.interactive),
                 job.not_before.timestamp_micros(),
-                job_bodies.add(&job.body),
+                bodies.add(&job.body),
             ));
         }
         if let Some(outcome) = &append.outcome {
@@ -214,67 +241,31 @@ async fn leave(connection: &mut SqliteConnection, won: &[&Append]) -> Result<(),
                 &append.user,
                 partition,
                 outcome.time().timestamp_micros(),
-                outcome_bodies.add_json(outcome)?,
+                bodies.add_json(outcome)?,
             ));
         }
     }
-    execute_with(
-        connection,
-        "insert into event (video_id, seq, recorded_at, command_id, type, body)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-                cast(substr($2, value ->> '$[5][0]', value ->> '$[5][1]') as text)
-         from json_each($1)",
-        events,
-        event_bodies,
-    )
-    .await?;
-    execute(
-        connection,
-        "insert into artifact (id, video_id) select value ->> 0, value ->> 1 from json_each($1) where true
-         on conflict do nothing",
-        artifacts,
-    )
-    .await?;
-    execute(
-        connection,
-        "insert into ledger (video_id, job, attempt, position, user_id, branch, phase, artifact_key, model, unit,
-             quantity, amount, booked_at)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-                value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
-         from json_each($1)",
-        ledger,
-    )
-    .await?;
-    execute(
-        connection,
-        "insert into garbage (object_key, partition) select value ->> 0, value ->> 1 from json_each($1) where true
-         on conflict do nothing",
-        garbage,
-    )
-    .await?;
-    // First what ended: what ends and is planned again in one append is planned.
-    execute(connection, "delete from job where id in (select value from json_each($1))", ended).await?;
-    execute_with(
-        connection,
-        "insert or replace into job (id, video_id, user_id, partition, service, attempt, sends, priority, not_before, body)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 0, value ->> 6, value ->> 7,
-                substr($2, value ->> '$[8][0]', value ->> '$[8][1]')
-         from json_each($1)",
-        planned,
-        job_bodies,
-    )
-    .await?;
-    execute_with(
-        connection,
-        "insert into command (video_id, command_id, user_id, partition, recorded_at, outcome, in_vain)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-                cast(substr($2, value ->> '$[5][0]', value ->> '$[5][1]') as text),
-                not exists (select 1 from video where id = value ->> 0)
-         from json_each($1) where true on conflict do nothing",
-        outcomes,
-        outcome_bodies,
-    )
-    .await
+    let moved: Vec<_> = positions
+        .iter()
+        .map(|Moved { owner, partition, position }| {
+            (owner, partition.0, position.stream_created, position.sequence, position.message_time)
+        })
+        .collect();
+    sqlx::query(statements)
+        .bind(to_json(&listed)?)
+        .bind(to_json(&deleted)?)
+        .bind(to_json(&events)?)
+        .bind(bodies.0)
+        .bind(to_json(&artifacts)?)
+        .bind(to_json(&ledger)?)
+        .bind(to_json(&garbage)?)
+        .bind(to_json(&ended)?)
+        .bind(to_json(&planned)?)
+        .bind(to_json(&outcomes)?)
+        .bind(to_json(&moved)?)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Remembers what has left.
@@ -323,19 +314,6 @@ async fn execute(
     Ok(())
 }
 
-/// The same for rows that have bodies.
-async fn execute_with(
-    connection: &mut SqliteConnection,
-    statement: &'static str,
-    rows: Vec<impl Serialize>,
-    bodies: Bodies,
-) -> Result<(), sqlx::Error> {
-    if !rows.is_empty() {
-        sqlx::query(statement).bind(to_json(&rows)?).bind(bodies.0).execute(connection).await?;
-    }
-    Ok(())
-}
-
 /// What is too large to travel within JSON, one after the other.
 struct Bodies(Vec<u8>);
 
@@ -352,17 +330,4 @@ impl Bodies {
         serde_json::to_writer(&mut self.0, body).map_err(|error| sqlx::Error::Encode(error.into()))?;
         Ok((before + 1, self.0.len() - before))
     }
-}
-
-/// The ids that a statement gives back.
-async fn returned(
-    connection: &mut SqliteConnection,
-    statement: &'static str,
-    rows: Vec<impl Serialize>,
-) -> Result<HashSet<String>, sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let rows = sqlx::query(statement).bind(to_json(&rows)?).fetch_all(connection).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
