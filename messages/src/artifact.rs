@@ -8,7 +8,7 @@ use hex_simd::{AsOut as _, AsciiCase, encode_as_str, encode_to_string};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use crate::id::{ArtifactId, CheckpointId, InvalidId, JobId, as_string};
+use crate::id::{ArtifactId, CheckpointId, InvalidId, JobId, as_string, from_string};
 use crate::phase::Phase;
 use crate::service::Service;
 use crate::spec::Spec;
@@ -142,7 +142,7 @@ impl Digest {
     pub fn of_selection(selection: impl IntoIterator<Item = (ArtifactKey, Self)>) -> Self {
         let mut lines: Vec<_> = selection.into_iter().collect();
         lines.sort_unstable();
-        let mut text = String::new();
+        let mut text = String::with_capacity(80 * lines.len());
         for (key, digest) in lines {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{key} {digest}");
@@ -156,9 +156,15 @@ impl Digest {
     }
 }
 
+impl Digest {
+    fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
+        take(encode_as_str(&self.0, [0; 64].as_mut_slice().as_out(), AsciiCase::Lower))
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(encode_as_str(&self.0, [0; 64].as_mut_slice().as_out(), AsciiCase::Lower))
+        self.with_text(|text| f.write_str(text))
     }
 }
 
@@ -186,15 +192,11 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        self.with_text(|text| serializer.serialize_str(text))
     }
 }
 
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+from_string!(Digest);
 
 /// What an object is, as its `Content-Type` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -25,9 +25,15 @@ pub struct Unwritable {
     source: rmp_serde::encode::Error,
 }
 
+/// Room for most messages, so that writing one does not move it again and again.
+const ROOM: usize = 512;
+
 /// A message's bytes.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Unwritable> {
-    rmp_serde::to_vec_named(message).map_err(|source| Unwritable { what: short_name::<T>(), source })
+    let mut bytes = Vec::with_capacity(ROOM);
+    rmp_serde::encode::write_named(&mut bytes, message)
+        .map_err(|source| Unwritable { what: short_name::<T>(), source })?;
+    Ok(bytes)
 }
 
 /// The message of some bytes. Unknown fields are passed over: an older reader meets a newer writer.

@@ -5,10 +5,13 @@
 //! so that deciding the same thing twice names the same thing.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use crate::artifact::ArtifactKey;
 use crate::phase::Phase;
@@ -37,14 +40,37 @@ macro_rules! as_string {
                 serializer.collect_str(self)
             }
         }
+        crate::id::from_string!($name);
+    };
+}
+pub(crate) use as_string;
+
+/// The way back.
+macro_rules! from_string {
+    ($name:ident) => {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_str(crate::id::FromText(std::marker::PhantomData))
             }
         }
     };
 }
-pub(crate) use as_string;
+pub(crate) use from_string;
+
+/// Reads a text where it stands.
+pub(crate) struct FromText<T>(pub(crate) PhantomData<T>);
+
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for FromText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal, $expected:literal) => {
@@ -67,10 +93,21 @@ macro_rules! uuid_id {
             }
         }
 
+        impl $name {
+            /// Hands the text to whoever needs it, in one piece: it is written many times for each event.
+            fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
+                let mut text = [0; $prefix.len() + Hyphenated::LENGTH];
+                let (prefix, uuid) = text.split_at_mut($prefix.len());
+                prefix.copy_from_slice($prefix.as_bytes());
+                self.0.hyphenated().encode_lower(uuid);
+                // Both are ASCII.
+                take(std::str::from_utf8(&text).unwrap_or($prefix))
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str($prefix)?;
-                f.write_str(self.0.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))
+                self.with_text(|text| f.write_str(text))
             }
         }
 
@@ -86,11 +123,17 @@ macro_rules! uuid_id {
             /// Accepts exactly what `Display` writes: one spelling per id.
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 let id = text.strip_prefix($prefix).and_then(|rest| Uuid::try_parse(rest).ok()).map(Self);
-                id.filter(|id| id.to_string() == text).ok_or_else(|| InvalidId::new(text, $expected))
+                id.filter(|id| id.with_text(|own| own == text)).ok_or_else(|| InvalidId::new(text, $expected))
             }
         }
 
-        as_string!($name);
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.with_text(|text| serializer.serialize_str(text))
+            }
+        }
+
+        from_string!($name);
     };
 }
 
@@ -124,33 +167,62 @@ impl VideoId {
 }
 
 impl CheckpointId {
-    /// `(video, branch, phase, version)` is unique, and so is the id made of it.
+    /// `(video, branch, phase, version)` is unique, and so is the id made of it. It begins with digits of its own, because
+    /// people name checkpoints by them, and ends with the first six bytes of its video: its artifacts name the video.
     pub fn derived(video: VideoId, branch: &BranchName, phase: Phase, version: u32) -> Self {
-        Self(
-            uuid::Builder::from_custom_bytes(Self::derived_before(video, branch, phase, version).0.into_bytes())
-                .into_uuid(),
-        )
+        let [today, ..] = Self::derivations(video, branch, phase, version);
+        today
     }
 
-    /// The id that it has if it is older than artifacts that lie beside their checkpoint. Its version, 5 and not 8, says so.
-    pub fn derived_before(video: VideoId, branch: &BranchName, phase: Phase, version: u32) -> Self {
-        Self(Uuid::new_v5(&video.0, format!("{branch}/{}/{version}", phase.number()).as_bytes()))
+    /// Every id that it may have: today's, the one before, whose artifacts begin as it does itself, and the first, a version
+    /// 5 UUID whose artifacts have such ids too.
+    pub fn derivations(video: VideoId, branch: &BranchName, phase: Phase, version: u32) -> [Self; 3] {
+        let first = hash(video.0, &format!("{branch}/{}/{version}", phase.number()));
+        let own = |bytes| Self(uuid::Builder::from_custom_bytes(bytes).into_uuid());
+        let mut today = first.into_bytes();
+        today.iter_mut().skip(10).zip(video.0.as_bytes()).for_each(|(byte, of_video)| *byte = *of_video);
+        [own(today), own(first.into_bytes()), Self(first)]
+    }
+
+    /// Whether it is one of those whose artifacts name their video.
+    fn ends_as_begins(self, video: VideoId) -> bool {
+        self.0.get_version_num() == 8 && self.0.as_bytes().get(10..) == video.0.as_bytes().get(..6)
     }
 }
 
 impl ArtifactId {
-    /// A version number is given once per checkpoint and key, so the id is as unique as the three together. It begins with
-    /// its checkpoint's first six bytes: what is made together then lies together in the database's index, where scattered
-    /// ids cost a page each.
-    pub fn derived(checkpoint: CheckpointId, key: ArtifactKey, version: u32) -> Self {
-        let id = Uuid::new_v5(&checkpoint.0, format!("{key}/{version}").as_bytes());
+    /// A version number is given once per checkpoint and key, so the id is as unique as the three together. It begins as its
+    /// video does: where an artifact belongs needs no table.
+    ///
+    /// Artifacts of older checkpoints have the ids that they always had: version 5 UUIDs where their checkpoints have some,
+    /// else such as begin with their checkpoint's first six bytes.
+    pub fn derived(video: VideoId, checkpoint: CheckpointId, key: ArtifactKey, version: u32) -> Self {
+        let id = hash(checkpoint.0, &format!("{key}/{version}"));
         if checkpoint.0.get_version_num() == 5 {
             return Self(id);
         }
+        let (of, first) = if checkpoint.ends_as_begins(video) { (video.0, 8) } else { (checkpoint.0, 6) };
         let mut bytes = id.into_bytes();
-        bytes.iter_mut().zip(checkpoint.0.as_bytes()).take(6).for_each(|(byte, first)| *byte = *first);
+        bytes.iter_mut().zip(of.as_bytes()).take(first).for_each(|(byte, first)| *byte = *first);
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
+
+    /// Whether its id says that it may be of this video: of all that was made at any time, hardly ever of another one.
+    pub fn names(self, video: VideoId) -> bool {
+        let first = |id: Uuid| id.as_u64_pair().0 & !0xf000;
+        self.0.get_version_num() == 8 && first(self.0) == first(video.0)
+    }
+
+    /// The first and the last video that it may name.
+    pub fn named_videos(self) -> (VideoId, VideoId) {
+        let first = self.0.as_u64_pair().0;
+        let video = |first, rest| VideoId(Uuid::from_u64_pair(first, rest));
+        (video(first & !0xffff, 0), video(first | 0xffff, u64::MAX))
+    }
+}
+
+fn hash(parent: Uuid, name: &str) -> Uuid {
+    Uuid::new_v5(&parent, name.as_bytes())
 }
 
 macro_rules! token {
@@ -187,7 +259,13 @@ macro_rules! token {
             }
         }
 
-        as_string!($name);
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        from_string!($name);
     };
 }
 
@@ -277,7 +355,13 @@ impl FromStr for JobId {
     }
 }
 
-as_string!(JobId);
+impl Serialize for JobId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_string())
+    }
+}
+
+from_string!(JobId);
 
 #[cfg(test)]
 mod tests {
@@ -309,22 +393,43 @@ mod tests {
     }
 
     #[test]
-    fn artifacts_lie_beside_their_checkpoint_and_are_told_apart() {
-        let video: VideoId = "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("valid");
+    fn artifacts_name_their_video_and_are_told_apart() {
+        let video: VideoId = "vid-0195f0a0-1111-7123-8000-000000000001".parse().expect("valid");
         let checkpoint = CheckpointId::derived(video, &BranchName::main(), Phase::Chunks, 1);
-        let artifacts = (0..100).map(|n| ArtifactId::derived(checkpoint, ArtifactKey::Chunk(n), 1).to_string());
-        let artifacts: std::collections::BTreeSet<_> = artifacts.collect();
+        let artifacts: std::collections::BTreeSet<_> =
+            (0..100).map(|n| ArtifactId::derived(video, checkpoint, ArtifactKey::Chunk(n), 1)).collect();
         assert_eq!(artifacts.len(), 100, "each has its own");
-        let beside = checkpoint.uuid().to_string()[..13].to_owned();
-        assert!(artifacts.iter().all(|id| id.starts_with(&format!("art-{beside}-8"))), "{beside}: {artifacts:?}");
+        let (first, last) = ("vid-0195f0a0-1111-0000-0000-000000000000", "vid-0195f0a0-1111-ffff-ffff-ffffffffffff");
+        for artifact in artifacts {
+            assert!(artifact.names(video) && artifact.to_string().starts_with("art-0195f0a0-1111-8123-"), "{artifact}");
+            let (from, to) = artifact.named_videos();
+            assert_eq!((from.to_string(), to.to_string()), (first.to_owned(), last.to_owned()));
+            for other in ["vid-0195f0a0-1111-7124-8000-000000000001", "vid-0195f0a0-1112-7123-8000-000000000001"] {
+                assert!(!artifact.names(other.parse().expect("valid")), "{artifact} and {other}");
+            }
+        }
     }
 
     #[test]
-    fn an_artifact_of_an_old_checkpoint_keeps_its_id() {
+    fn a_checkpoint_begins_with_digits_of_its_own() {
+        let video: VideoId = "vid-0195f0a0-1111-7123-8000-000000000001".parse().expect("valid");
+        let ids = (1..=100).map(|version| CheckpointId::derived(video, &BranchName::main(), Phase::Chunks, version));
+        let beginnings: std::collections::BTreeSet<_> = ids.map(|id| id.to_string()[..11].to_owned()).collect();
+        assert_eq!(beginnings.len(), 100);
+    }
+
+    #[test]
+    fn artifacts_of_old_checkpoints_keep_their_ids() {
         let video: VideoId = "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("valid");
-        let checkpoint = CheckpointId::derived_before(video, &BranchName::main(), Phase::Planning, 1);
-        let artifact = ArtifactId::derived(checkpoint, ArtifactKey::Spec, 1);
-        assert_eq!(artifact.uuid(), Uuid::new_v5(&checkpoint.uuid(), b"spec/1"));
+        let [_, second, first] = CheckpointId::derivations(video, &BranchName::main(), Phase::Planning, 1);
+        assert_eq!(first.uuid(), Uuid::new_v5(&video.uuid(), b"main/1/1"));
+        let artifact = ArtifactId::derived(video, first, ArtifactKey::Spec, 1);
+        assert_eq!(artifact.uuid(), Uuid::new_v5(&first.uuid(), b"spec/1"));
+        assert!(!artifact.names(video));
+
+        let artifact = ArtifactId::derived(video, second, ArtifactKey::Spec, 1);
+        assert_eq!(artifact.uuid().as_bytes()[..6], second.uuid().as_bytes()[..6]);
+        assert!(!artifact.names(video));
     }
 
     #[test]

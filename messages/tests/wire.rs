@@ -238,14 +238,22 @@ fn names() -> Vec<Case> {
         ("a report", partition.outcome("done")),
         ("services", Service::ALL.map(Service::name).join(" ")),
         ("a checkpoint of main's chunks", checkpoint.to_string()),
-        ("its stitched film", ArtifactId::derived(checkpoint, ArtifactKey::Stitched, 1).to_string()),
+        ("its stitched film", ArtifactId::derived(video, checkpoint, ArtifactKey::Stitched, 1).to_string()),
         ("a video by key", messages::id::VideoId::derived(&user, "a key").to_string()),
     ]);
     let names: BTreeMap<_, _> = names.into_iter().map(|(what, name)| (what.to_owned(), name)).collect();
-    let checkpoint = CheckpointId::derived(video, &BranchName::main(), Phase::Chunks, 1);
-    let ids = BTreeMap::from([
-        ("a checkpoint of main's chunks".to_owned(), checkpoint.to_string()),
-        ("its stitched film".to_owned(), ArtifactId::derived(checkpoint, ArtifactKey::Stitched, 1).to_string()),
-    ]);
-    vec![Case::json("names", names), Case::json("ids", ids).second()]
+    // Ids of checkpoints and artifacts as they were derived since, one rule after the other.
+    let ids = |checkpoint: CheckpointId| {
+        let artifact = ArtifactId::derived(video, checkpoint, ArtifactKey::Stitched, 1);
+        BTreeMap::from([
+            ("a checkpoint of main's chunks".to_owned(), checkpoint.to_string()),
+            ("its stitched film".to_owned(), artifact.to_string()),
+        ])
+    };
+    let [third, second, _] = CheckpointId::derivations(video, &BranchName::main(), Phase::Chunks, 1);
+    vec![
+        Case::json("names", names),
+        Case::json("ids", ids(second)).of_version(2),
+        Case::json("ids", ids(third)).of_version(3),
+    ]
 }

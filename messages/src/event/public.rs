@@ -29,9 +29,11 @@ pub struct PublicEvent<'a> {
 
 impl PublicEvent<'_> {
     /// As JSON text.
-    pub fn to_json(&self) -> String {
-        // Strings, finite numbers and lists: serialising cannot fail.
-        serde_json::to_string(self).unwrap_or_default()
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(1 << 10);
+        // Strings, finite numbers and lists, written to memory: this cannot fail.
+        let _ = serde_json::to_writer(&mut text, self);
+        text
     }
 
     /// As a JSON object.

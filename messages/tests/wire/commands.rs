@@ -197,7 +197,7 @@ pub fn traced_outcomes() -> Vec<Case> {
                 *trace = given;
             }
         }
-        Case::json(outcome_name(&outcome), outcome).second()
+        Case::json(outcome_name(&outcome), outcome).of_version(2)
     });
     traced.into()
 }

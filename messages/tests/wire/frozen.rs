@@ -55,9 +55,9 @@ impl Case {
 }
 
 impl Case {
-    /// The same among the fixtures of the second version, beside what was written before.
-    pub fn second(self) -> Self {
-        Self { file: self.file.replacen("v1/", "v2/", 1), ..self }
+    /// The same among the fixtures of a later version, beside what was written before.
+    pub fn of_version(self, version: u32) -> Self {
+        Self { file: self.file.replacen("v1/", &format!("v{version}/"), 1), ..self }
     }
 }
 

@@ -206,7 +206,7 @@ pub fn traced() -> Vec<Case> {
     let work = Work::Refine(Box::new(RefineWork::Thumbnail(MakeThumbnail { film, duration_s: 15.0 })));
     let job = Job { planned_at: Some(time(7)), ..order(ArtifactKey::Thumbnail, work) };
     let report = Report { trace: job.trace, ..report(Returned {}) };
-    vec![Case::packed("job_planned_at", job).second(), Case::packed("report_traced", report).second()]
+    vec![Case::packed("job_planned_at", job).of_version(2), Case::packed("report_traced", report).of_version(2)]
 }
 
 /// A worker's report.

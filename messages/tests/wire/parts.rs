@@ -33,11 +33,12 @@ pub fn command_id() -> CommandId {
 
 /// As ids were derived when the first fixtures were frozen.
 pub fn checkpoint(phase: Phase) -> CheckpointId {
-    CheckpointId::derived_before(video(), &BranchName::main(), phase, 1)
+    let [.., first] = CheckpointId::derivations(video(), &BranchName::main(), phase, 1);
+    first
 }
 
 pub fn artifact_id(key: ArtifactKey, version: u32) -> ArtifactId {
-    ArtifactId::derived(checkpoint(key.phase()), key, version)
+    ArtifactId::derived(video(), checkpoint(key.phase()), key, version)
 }
 
 pub fn job(key: ArtifactKey) -> JobId {

@@ -612,6 +612,8 @@ impl Actor {
         if !plan.is_empty() {
             // As in the journal: what ends and is ordered again in one decision is ordered.
             self.around.dispatcher.plan(plan.clone());
+            // Somebody waits for the work, and only then for word of it: the jobs leave first.
+            tokio::task::yield_now().await;
         }
         self.stop(jobs.stopped, decision.video.as_ref());
         let mut rest = events.as_slice();

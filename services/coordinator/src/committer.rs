@@ -20,8 +20,10 @@ const MOST: usize = 256;
 const BUSY: usize = 8;
 /// How long those may take to join.
 const JOIN: Duration = Duration::from_millis(3);
-/// How often positions are recorded when nothing else is.
-const POSITION_PAUSE: Duration = Duration::from_secs(1);
+/// How often positions are recorded, with an append or, when there is none, alone. They may lag: what is read twice is
+/// recognised.
+const POSITION_PAUSE: Duration = Duration::from_millis(250);
+const POSITION_ALONE: Duration = Duration::from_secs(1);
 
 type Waiting = (Arc<Append>, oneshot::Sender<Result<Appended, StoreError>>);
 
@@ -57,8 +59,9 @@ async fn run(
 ) {
     let mut gathered: Vec<Waiting> = Vec::with_capacity(MOST);
     let mut busy = false;
+    let mut positions_due = clock.now();
     loop {
-        let received = clock.within(POSITION_PAUSE, waiting.recv_many(&mut gathered, MOST)).await;
+        let received = clock.within(POSITION_ALONE, waiting.recv_many(&mut gathered, MOST)).await;
         if received == Some(0) {
             return;
         }
@@ -73,7 +76,11 @@ async fn run(
         busy = gathered.len() >= BUSY;
         // Rows of all transactions in one order, so that two of them never wait for each other.
         gathered.sort_by_key(|(append, _)| append.video);
-        let moved = positions.take_moved();
+        let now = clock.now();
+        let moved = if positions_due <= now { positions.take_moved() } else { Vec::new() };
+        if !moved.is_empty() {
+            positions_due = now + POSITION_PAUSE;
+        }
         if gathered.is_empty() && moved.is_empty() {
             continue;
         }

@@ -5,7 +5,8 @@
 //! to see the backlog there; when somebody waits for another job, what nobody has begun is called back. A job that was sent
 //! and gives no sign of life is sent again when its message is gone from the queue: after a wiped NATS, work goes on by itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use runtime::health;
 use tokio::sync::mpsc;
 
 use crate::outbox::{Outbox, dead_letter};
-use crate::store::PlannedJob;
+use crate::store::{PlannedJob, SentJob};
 use crate::wire::{Outgoing, Refused, Wire};
 
 /// The most jobs of one service that are sent and not begun, where workers take fewer within [`AHEAD`].
@@ -503,30 +504,81 @@ impl Lines {
         }
         let mut picked = Vec::new();
         for service in Service::ALL {
-            while let Some(id) = self.next_in_line(service, now) {
-                self.place(id, Place::Picked);
-                picked.push(id);
+            let Some(line) = self.lines.get_mut(&service) else { continue };
+            // What somebody waits for is sent even where the queue is full: nothing that can wait is in it by now.
+            let waited_for = std::mem::take(&mut line.interactive);
+            let waited_for = self.pick_from(waited_for, service, Self::may_run, now, &mut picked);
+            let Some(line) = self.lines.get_mut(&service) else { continue };
+            line.interactive = waited_for;
+            let ordinary = std::mem::take(&mut line.ordinary);
+            let ordinary = self.pick_from(ordinary, service, Self::may_queue, now, &mut picked);
+            if let Some(line) = self.lines.get_mut(&service) {
+                line.ordinary = ordinary;
             }
         }
         picked
     }
 
-    fn next_in_line(&mut self, service: Service, now: DateTime<Utc>) -> Option<JobId> {
-        let line = self.lines.get_mut(&service)?;
-        if line.under_way >= self.quotas.service {
-            return None;
+    /// Moves jobs out of line while there is room, each time the first that may go of the user with the fewest under way,
+    /// and gives back who is left.
+    fn pick_from(
+        &mut self,
+        mut queues: HashMap<UserId, VecDeque<JobId>>,
+        service: Service,
+        has_room: fn(&mut Self, Service, DateTime<Utc>) -> bool,
+        now: DateTime<Utc>,
+        picked: &mut Vec<JobId>,
+    ) -> HashMap<UserId, VecDeque<JobId>> {
+        if queues.is_empty() || !has_room(self, service, now) {
+            return queues;
         }
-        let may_queue = line.queued < line.depth(now);
-        let Line { interactive, ordinary, under_way_of, .. } = line;
-        let chooser = Chooser {
-            jobs: &self.jobs,
-            quotas: self.quotas,
-            of_user: &self.under_way_of_user,
-            of_video: &self.under_way_of_video,
-            of_user_here: under_way_of,
-        };
-        // What somebody waits for is sent even where the queue is full: nothing that can wait is in it by now.
-        chooser.choose(interactive).or_else(|| may_queue.then(|| chooser.choose(ordinary)).flatten())
+        let order = |lines: &Self, user: UserId| Reverse((lines.under_way_here(service, &user), user));
+        let mut users: BinaryHeap<_> = queues.keys().map(|user| order(self, user.clone())).collect();
+        while has_room(self, service, now)
+            && let Some(Reverse((_, user))) = users.pop()
+        {
+            let Some(queue) = queues.get_mut(&user) else { continue };
+            // What ended or was replaced meanwhile is passed over.
+            while queue.front().is_some_and(|id| !self.waits(id)) {
+                queue.pop_front();
+            }
+            let next = queue.iter().position(|id| self.may_go(id)).and_then(|at| queue.remove(at));
+            if queue.is_empty() {
+                queues.remove(&user);
+            }
+            // Whose jobs may not go now has no turn until some have ended.
+            if let Some(id) = next {
+                self.place(id, Place::Picked);
+                picked.push(id);
+                users.push(order(self, user));
+            }
+        }
+        queues
+    }
+
+    fn under_way_here(&self, service: Service, user: &UserId) -> usize {
+        self.lines.get(&service).and_then(|line| line.under_way_of.get(user).copied()).unwrap_or(0)
+    }
+
+    /// Whether one more job of a service may run.
+    fn may_run(&mut self, service: Service, _now: DateTime<Utc>) -> bool {
+        self.lines.get(&service).is_some_and(|line| line.under_way < self.quotas.service)
+    }
+
+    /// Whether one more may also wait in its queue.
+    fn may_queue(&mut self, service: Service, now: DateTime<Utc>) -> bool {
+        self.may_run(service, now) && self.lines.get_mut(&service).is_some_and(|line| line.queued < line.depth(now))
+    }
+
+    fn waits(&self, id: &JobId) -> bool {
+        self.jobs.get(id).is_some_and(|entry| entry.place == Place::Waiting)
+    }
+
+    /// Whether it waits, and its user and its video may have one more under way.
+    fn may_go(&self, id: &JobId) -> bool {
+        let Some(Entry { job, place: Place::Waiting }) = self.jobs.get(id) else { return false };
+        self.under_way_of_user.get(&job.user).copied().unwrap_or(0) < self.quotas.user
+            && self.under_way_of_video.get(&job.video).copied().unwrap_or(0) < self.quotas.video
     }
 
     /// The message of a job's next sending.
@@ -560,10 +612,15 @@ impl Lines {
 
     /// Jobs that were sent a while ago and have not ended, in which attempt and how often: that is worth writing down. Until
     /// then a restart sends them again under the same message id, and the queue takes them for the repeats that they are.
-    fn due_marks(&mut self, now: DateTime<Utc>) -> Vec<(JobId, u32, u32)> {
+    fn due_marks(&mut self, now: DateTime<Utc>) -> Vec<SentJob> {
         let mut marks = Vec::new();
         while let Some((_, id)) = self.unmarked.pop_front_if(|(sent, _)| *sent + UNMARKED <= now) {
-            marks.extend(self.jobs.get(&id).map(|entry| (id, entry.job.attempt, entry.job.sends)));
+            marks.extend(self.jobs.get(&id).map(|Entry { job, .. }| SentJob {
+                video: job.video,
+                id,
+                attempt: job.attempt,
+                sends: job.sends,
+            }));
         }
         marks
     }
@@ -586,46 +643,6 @@ impl Lines {
     fn counts(&self) -> Counts {
         let sent = self.lines.values().map(|line| line.under_way).sum();
         Counts { waiting: self.jobs.len() - sent, sent }
-    }
-}
-
-/// Who is next, as far as quotas allow.
-struct Chooser<'a> {
-    jobs: &'a HashMap<JobId, Entry>,
-    quotas: Quotas,
-    of_user: &'a HashMap<UserId, usize>,
-    of_video: &'a HashMap<VideoId, usize>,
-    of_user_here: &'a HashMap<UserId, usize>,
-}
-
-impl Chooser<'_> {
-    /// Takes the first job that may go of the user with the fewest under way out of line.
-    fn choose(&self, queues: &mut HashMap<UserId, VecDeque<JobId>>) -> Option<JobId> {
-        // What ended or was replaced meanwhile is passed over.
-        queues.retain(|_, queue| {
-            while queue.front().is_some_and(|id| !self.waits(id)) {
-                queue.pop_front();
-            }
-            !queue.is_empty()
-        });
-        let under_way = |user: &UserId| self.of_user_here.get(user).copied().unwrap_or(0);
-        let may_go = |id: &JobId| self.waits(id) && self.has_room(id);
-        let next = queues
-            .iter()
-            .filter(|(user, _)| self.of_user.get(*user).copied().unwrap_or(0) < self.quotas.user)
-            .filter_map(|(user, queue)| Some((user, queue.iter().position(may_go)?)))
-            .min_by(|(one, _), (other, _)| (under_way(one), one).cmp(&(under_way(other), other)));
-        let (user, at) = next.map(|(user, at)| (user.clone(), at))?;
-        queues.get_mut(&user)?.remove(at)
-    }
-
-    fn waits(&self, id: &JobId) -> bool {
-        self.jobs.get(id).is_some_and(|entry| entry.place == Place::Waiting)
-    }
-
-    fn has_room(&self, id: &JobId) -> bool {
-        let video = self.jobs.get(id).map(|entry| entry.job.video);
-        video.is_some_and(|video| self.of_video.get(&video).copied().unwrap_or(0) < self.quotas.video)
     }
 }
 

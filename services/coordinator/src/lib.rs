@@ -80,7 +80,7 @@ pub async fn run(
     objects: Arc<dyn ObjectStore>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let setup = Setup { catalogue: Arc::new(settings.catalogue()?), providers: vec!["local".to_owned()] };
+    let setup = Setup::new(Arc::new(settings.catalogue()?), vec!["local".to_owned()]);
     let store = store::open(&settings.database).await?;
     if settings.alone {
         store.release_all().await?;

@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use messages::event::{CommandOutcome, Recorded};
-use messages::id::{CommandId, JobId, UserId, VideoId};
+use messages::id::{CommandId, UserId, VideoId};
 use messages::job::DeadLetter;
 use messages::subject;
 use messages::trace::{self, Trace};
@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use crate::metrics;
-use crate::store::{Published, Store, Unpublished};
+use crate::store::{Published, SentJob, Store, Unpublished};
 use crate::wire::{Outgoing, Refused, Wire};
 
 /// The most messages on their way at a time.
@@ -99,8 +99,8 @@ impl Outbox {
         self.send(Item { message, left: Left::Nothing });
     }
 
-    /// Remembers that jobs were sent, in which attempt and how often.
-    pub fn mark_jobs(&self, jobs: Vec<(JobId, u32, u32)>) {
+    /// Remembers that jobs were sent.
+    pub fn mark_jobs(&self, jobs: Vec<SentJob>) {
         self.marker.mark(Published { jobs, ..Published::default() });
     }
 
@@ -220,11 +220,10 @@ fn gathered(batch: &mut Vec<Published>) -> Published {
             let last = events.entry(video).or_default();
             *last = seq.max(*last);
         }
-        jobs.extend(published.jobs.into_iter().map(|(job, attempt, sends)| (job, (attempt, sends))));
+        jobs.extend(published.jobs.into_iter().map(|job| (job.id, job)));
         outcomes.extend(published.outcomes);
     }
-    let jobs = jobs.into_iter().map(|(job, (attempt, sends))| (job, attempt, sends)).collect();
-    Published { events: events.into_iter().collect(), outcomes, jobs }
+    Published { events: events.into_iter().collect(), outcomes, jobs: jobs.into_values().collect() }
 }
 
 fn event_message(user: &UserId, video: VideoId, recorded: &Recorded) -> Outgoing {

@@ -97,22 +97,25 @@ async fn videos(store: &dyn Store, user: &UserId, body: &[u8]) -> Result<Vec<u8>
 
 async fn artifact(store: &dyn Store, user: &UserId, body: &[u8]) -> Result<Vec<u8>, Rejection> {
     let AskArtifact { artifact_id } = read(body)?;
-    let unknown = || Rejection::new(Code::UnknownArtifact, format!("there is no artifact `{artifact_id}`"));
-    let video = store.video_of(artifact_id).await.map_err(away)?.ok_or_else(unknown)?;
-    let video = load(store, user, video).await.map_err(|rejection| match rejection.code {
-        Code::UnknownVideo => unknown(),
-        _ => rejection,
-    })?;
-    let artifact = video.artifacts.get(&artifact_id).ok_or_else(unknown)?;
-    if video.collected.contains(&artifact_id) {
-        return Err(Rejection::new(Code::Collected, format!("`{artifact_id}` was abandoned and has been collected")));
+    for video in store.videos_of(user, artifact_id).await.map_err(away)? {
+        let video = match load(store, user, video).await {
+            Ok(video) => video,
+            Err(rejection) if rejection.code == Code::UnknownVideo => continue,
+            Err(rejection) => return Err(rejection),
+        };
+        let Some(artifact) = video.artifacts.get(&artifact_id) else { continue };
+        if video.collected.contains(&artifact_id) {
+            let reason = format!("`{artifact_id}` was abandoned and has been collected");
+            return Err(Rejection::new(Code::Collected, reason));
+        }
+        return json(&ArtifactLocation {
+            user: video.user.clone(),
+            video_id: video.id,
+            artifact_key: artifact.key,
+            content: artifact.content.clone(),
+        });
     }
-    json(&ArtifactLocation {
-        user: video.user.clone(),
-        video_id: video.id,
-        artifact_key: artifact.key,
-        content: artifact.content.clone(),
-    })
+    Err(Rejection::new(Code::UnknownArtifact, format!("there is no artifact `{artifact_id}`")))
 }
 
 fn video_of(token: &str) -> Result<VideoId, Rejection> {

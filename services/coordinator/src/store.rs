@@ -238,8 +238,21 @@ pub struct Published {
     pub events: Vec<(VideoId, u64)>,
     /// Outcomes of commands, with who asked.
     pub outcomes: Vec<(VideoId, UserId, CommandId)>,
-    /// Jobs with their attempt and how often it was sent.
-    pub jobs: Vec<(JobId, u32, u32)>,
+    /// Jobs that were sent.
+    pub jobs: Vec<SentJob>,
+}
+
+/// How often a job was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentJob {
+    /// Of which video.
+    pub video: VideoId,
+    /// The job.
+    pub id: JobId,
+    /// In which attempt.
+    pub attempt: u32,
+    /// How often in this attempt.
+    pub sends: u32,
 }
 
 /// The journal and what is read from it.
@@ -248,7 +261,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// A video's journal; empty when there is no such video.
     async fn load(&self, video: VideoId) -> Result<Loaded, StoreError>;
 
-    /// Records many appends and positions in one transaction. Losers of the fence are left out, their neighbours commit.
+    /// Records many appends and positions, mostly in one transaction; each append whole or not at all. Losers of the fence are
+    /// left out, their neighbours commit.
     async fn append(&self, appends: Vec<Arc<Append>>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError>;
 
     /// Remembers what has left for NATS. Forgetting it would only send it again.
@@ -304,8 +318,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// What was spent on a video, also when it is gone, in the order in which it was booked.
     async fn ledger(&self, video: VideoId) -> Result<Vec<LedgerRow>, StoreError>;
 
-    /// The video that an artifact belongs to.
-    async fn video_of(&self, artifact: ArtifactId) -> Result<Option<VideoId>, StoreError>;
+    /// The videos that an artifact of a user's may belong to. Its id names its video, hardly ever another one beside it; for
+    /// older ids there is a table.
+    async fn videos_of(&self, user: &UserId, artifact: ArtifactId) -> Result<Vec<VideoId>, StoreError>;
 }
 
 /// Opens a database. A file is brought up to date by whoever opens it; a server's tables are left to `dailies migrate`,
@@ -325,13 +340,15 @@ pub async fn migrate(database: &DatabaseUrl) -> Result<Migrated, StoreError> {
     }
 }
 
-/// What an event makes: links to it lead to its video.
-fn artifacts_of(recorded: &Recorded) -> Vec<ArtifactId> {
-    match &recorded.event {
-        Event::JobDone { artifacts, .. } => artifacts.iter().map(|artifact| artifact.id).collect(),
-        Event::SpecEdited { artifact, .. } => vec![artifact.id],
-        _ => Vec::new(),
-    }
+/// What an event makes that does not name its video, as artifacts of older checkpoints do not: links to it lead there by a
+/// table.
+fn nameless_artifacts(video: VideoId, recorded: &Recorded) -> impl Iterator<Item = ArtifactId> {
+    let made = match &recorded.event {
+        Event::JobDone { artifacts, .. } => artifacts.as_slice(),
+        Event::SpecEdited { artifact, .. } => std::slice::from_ref(artifact),
+        _ => &[],
+    };
+    made.iter().map(|artifact| artifact.id).filter(move |id| !id.names(video))
 }
 
 /// What was spent, with each row's place within its attempt. One append may have the results of several jobs.

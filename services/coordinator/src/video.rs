@@ -96,6 +96,8 @@ pub struct Video {
     pub checkpoints: BTreeMap<CheckpointId, Arc<Checkpoint>>,
     /// Every version of every artifact.
     pub artifacts: BTreeMap<ArtifactId, Arc<Artifact>>,
+    /// What those of them hash to that are specs: many decisions ask for it.
+    spec_digests: BTreeMap<ArtifactId, Digest>,
     /// The artifacts whose objects retention has collected; what is known of them stays.
     pub collected: BTreeSet<ArtifactId>,
     /// Every job that was ever ordered.
@@ -307,10 +309,17 @@ impl Input {
 /// What a video could be created with: read from files at the coordinator's start.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// Models, beats and archetypes for new videos.
-    pub catalogue: Arc<Catalogue>,
-    /// The providers that this installation can reach.
-    pub providers: Vec<String>,
+    catalogue: Arc<Catalogue>,
+    /// What names it: hashed once, not for each video.
+    digest: Digest,
+    providers: Vec<String>,
+}
+
+impl Setup {
+    /// Models, beats and archetypes for new videos, and the providers that this installation can reach.
+    pub fn new(catalogue: Arc<Catalogue>, providers: Vec<String>) -> Self {
+        Self { digest: catalogue.digest(), catalogue, providers }
+    }
 }
 
 /// What was decided about an input.
@@ -441,7 +450,7 @@ impl Video {
                 user: user.clone(),
                 request,
                 settings,
-                catalogue: setup.catalogue.digest(),
+                catalogue: setup.digest,
                 how,
                 body: digest_of(create),
             },
@@ -484,6 +493,7 @@ impl Video {
             branches: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
             artifacts: BTreeMap::new(),
+            spec_digests: BTreeMap::new(),
             collected: BTreeSet::new(),
             jobs: BTreeMap::new(),
             ledger: Vec::new(),
@@ -518,6 +528,7 @@ impl Video {
             branches: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
             artifacts: BTreeMap::new(),
+            spec_digests: BTreeMap::new(),
             collected: BTreeSet::new(),
             jobs: BTreeMap::new(),
             ledger: Vec::new(),
@@ -845,11 +856,14 @@ impl Video {
             let last = checkpoint.last_version.entry(artifact.key).or_default();
             *last = artifact.version.max(*last);
         }
+        if let Content::Spec(spec) = &artifact.content {
+            self.spec_digests.insert(artifact.id, spec.digest());
+        }
         self.artifacts.insert(artifact.id, Arc::new(artifact.clone()));
     }
 
     fn select_version(&mut self, checkpoint: CheckpointId, key: ArtifactKey, version: u32) {
-        self.select_artifact(checkpoint, key, ArtifactId::derived(checkpoint, key, version));
+        self.select_artifact(checkpoint, key, ArtifactId::derived(self.id, checkpoint, key, version));
     }
 
     /// Selects a version; a chunk brings the last frame that was made with it.
@@ -871,7 +885,7 @@ impl Video {
         let ArtifactKey::Chunk(n) = key else { return None };
         let chunk = self.artifacts.get(&id)?;
         let frame = ArtifactKey::ChunkLastFrame(n);
-        let frame_id = ArtifactId::derived(chunk.checkpoint_id, frame, chunk.version);
+        let frame_id = ArtifactId::derived(self.id, chunk.checkpoint_id, frame, chunk.version);
         self.artifacts.contains_key(&frame_id).then_some((frame, frame_id))
     }
 
@@ -959,8 +973,13 @@ impl Video {
     /// The digest of a selection.
     pub fn digest(&self, selection: &Selection) -> Digest {
         Digest::of_selection(
-            selection.iter().filter_map(|(key, id)| Some((*key, self.artifacts.get(id)?.content.digest()))),
+            selection.iter().filter_map(|(key, id)| Some((*key, self.content_digest(self.artifacts.get(id)?)))),
         )
+    }
+
+    /// The digest of what an artifact of this video holds.
+    fn content_digest(&self, artifact: &Artifact) -> Digest {
+        self.spec_digests.get(&artifact.id).copied().unwrap_or_else(|| artifact.content.digest())
     }
 
     /// What was spent so far.

@@ -63,6 +63,7 @@ macro_rules! conforms {
                 a_moved_video_is_listed_as_it_is_now,
                 a_deleted_video_is_in_no_list_and_keeps_its_journal,
                 an_artifact_leads_to_its_video,
+                an_artifact_that_names_its_video_needs_no_table,
                 what_was_spent_is_in_the_ledger_and_stays_when_the_video_goes,
                 a_deleted_video_is_purged_when_its_events_have_left,
                 what_is_purged_leaves_a_tombstone_and_nothing_brings_it_back,

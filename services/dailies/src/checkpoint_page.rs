@@ -157,8 +157,8 @@ pub(crate) mod example {
 
     use super::*;
 
-    fn artifact(checkpoint: CheckpointId, key: ArtifactKey) -> (String, ArtifactView) {
-        let id = ArtifactId::derived(checkpoint, key, 1);
+    fn artifact(video: VideoId, checkpoint: CheckpointId, key: ArtifactKey) -> (String, ArtifactView) {
+        let id = ArtifactId::derived(video, checkpoint, key, 1);
         let spec = serde_json::to_value(spec_table::example::watch("時計 ⌚️", "scene")).expect("a spec");
         let metadata = match key {
             ArtifactKey::Spec => [("spec".to_owned(), spec)].into_iter().collect(),
@@ -199,7 +199,7 @@ pub(crate) mod example {
             warnings: vec!["the last beat is not of the closing group".into()],
             estimate_next_usd: Usd::from_micros(760_000),
             remake_usd: Default::default(),
-            artifacts: keys.iter().map(|key| artifact(checkpoint_id, *key)).collect(),
+            artifacts: keys.iter().map(|key| artifact(video_id, checkpoint_id, *key)).collect(),
             versions: BTreeMap::new(),
             stale: Vec::new(),
             in_flight: Vec::new(),

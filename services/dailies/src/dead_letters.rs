@@ -229,9 +229,7 @@ pub fn failed_branch<'a>(job: &Head, branches: &'a [BranchView]) -> Result<&'a B
     let phase = job.id.artifact.phase();
     let is_made_on = |branch: &&BranchView| {
         (1..=MOST_VERSIONS).any(|version| {
-            [CheckpointId::derived, CheckpointId::derived_before]
-                .map(|derived| derived(job.video, &branch.branch_name, phase, version))
-                .contains(&job.id.checkpoint)
+            CheckpointId::derivations(job.video, &branch.branch_name, phase, version).contains(&job.id.checkpoint)
         })
     };
     let Some(branch) = branches.iter().find(is_made_on) else {

@@ -77,7 +77,7 @@ mod tests {
                 version,
                 since: DateTime::UNIX_EPOCH,
                 due_at,
-                artifacts: vec![ArtifactId::derived(checkpoint_id, ArtifactKey::Beat(0), 1)],
+                artifacts: vec![ArtifactId::derived(video, checkpoint_id, ArtifactKey::Beat(0), 1)],
                 bytes,
                 cost_usd: Usd::from_micros(500_000),
             }

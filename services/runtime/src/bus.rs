@@ -3,6 +3,7 @@
 //! Boundary: knows names and limits of our streams, nothing about what messages mean. Invariant: an answered
 //! [`Bus::publish`] is stored; everything else may be lost, and who sends it copes.
 
+mod batch;
 mod connect;
 mod publish;
 mod request;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::health::{self, Need};
 
+pub use batch::{BatchError, BatchMessage, MOST as MOST_OF_A_BATCH};
 pub use publish::{PubAck, PublishError, Receipt};
 pub use request::RequestError;
 pub use settings::{ContextError, NatsSettings};
@@ -34,6 +36,7 @@ pub struct Bus {
     client: async_nats::Client,
     jetstream: jetstream::Context,
     limits: streams::Limits,
+    batches: Arc<tokio::sync::Mutex<Option<batch::Inbox>>>,
     /// Whether this process makes streams.
     keeps_streams: bool,
     /// Without NATS no part of a process can do its work.
@@ -54,7 +57,7 @@ impl Bus {
             State::Pending | State::Disconnected => Err("there is no connection".to_owned()),
         });
         let (limits, keeps_streams) = (streams::Limits::new(settings), true);
-        Ok(Self { client, jetstream, limits, keeps_streams, _needed: Arc::new(needed) })
+        Ok(Self { client, jetstream, limits, batches: Arc::default(), keeps_streams, _needed: Arc::new(needed) })
     }
 
     /// The same connection for a process that is not a coordinator: it looks for streams and never makes any, as its user

@@ -119,22 +119,23 @@ impl From<Vec<Made>> for Outcome {
 #[derive(Debug)]
 pub struct Task {
     /// What to make.
-    pub job: Job,
+    pub job: Arc<Job>,
     /// Fires when nobody wants the job any more, or when this process has to stop.
     pub cancelled: CancellationToken,
     folder: OnceLock<TempDir>,
     objects: Arc<dyn ObjectStore>,
     progress: tokio::sync::watch::Sender<f64>,
     desk: Option<desk::Desk>,
-    nonce: uuid::Uuid,
+    /// This process's word for its try, once it needs one.
+    nonce: OnceLock<uuid::Uuid>,
 }
 
 impl Task {
     /// A job whose inputs and results are in `objects`. Tests of handlers make these too.
-    pub fn new(job: Job, objects: Arc<dyn ObjectStore>, cancelled: CancellationToken) -> Self {
+    pub fn new(job: impl Into<Arc<Job>>, objects: Arc<dyn ObjectStore>, cancelled: CancellationToken) -> Self {
         let progress = tokio::sync::watch::Sender::new(0.0);
-        let folder = OnceLock::new();
-        Self { job, cancelled, folder, objects, progress, desk: None, nonce: uuid::Uuid::new_v4() }
+        let (job, folder, nonce) = (job.into(), OnceLock::new(), OnceLock::new());
+        Self { job, cancelled, folder, objects, progress, desk: None, nonce }
     }
 
     /// The same with coordinators to reserve money from, asked through `reporter` as `worker`.

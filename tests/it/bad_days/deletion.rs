@@ -31,7 +31,7 @@ async fn a_video_deleted_while_it_is_made_goes_with_everything_and_nothing_bring
 
     let (status, deleted) = answer(system.request(Method::DELETE, &format!("/api/video/{video}"))).await;
     assert_eq!(status, 202, "{deleted}");
-    let what_stays = [0, 0, 0, before[3]];
+    let what_stays = [0, 0, before[2]];
     until("the rows are gone, the ledger excepted", SOON, async || {
         (rows_of(&system, &video).await == what_stays).then_some(())
     })
@@ -90,17 +90,16 @@ fn objects_of(system: &System, video: &str) -> Vec<String> {
     files.filter(|file| file.contains(video)).collect()
 }
 
-/// How many events, artifacts, jobs and ledger rows the database has of a video.
-async fn rows_of(system: &System, video: &str) -> [i64; 4] {
+/// How many events, jobs and ledger rows the database has of a video.
+async fn rows_of(system: &System, video: &str) -> [i64; 3] {
     let options = SqliteConnectOptions::new().filename(system.data().join("dailies.sqlite"));
     let mut connection = options.connect().await.expect("the database opens");
     let tables = [
         "select count(*) from event where video_id = $1",
-        "select count(*) from artifact where video_id = $1",
         "select count(*) from job where video_id = $1",
         "select count(*) from ledger where video_id = $1",
     ];
-    let mut rows = [0; 4];
+    let mut rows = [0; 3];
     for (count, table) in rows.iter_mut().zip(tables) {
         *count = sqlx::query_scalar(table).bind(video).fetch_one(&mut connection).await.expect("it is read");
     }

@@ -177,8 +177,8 @@ impl Store for PostgresStore {
         self.reads.ledger(video).await
     }
 
-    async fn video_of(&self, artifact: ArtifactId) -> Result<Option<VideoId>, StoreError> {
-        self.reads.video_of(artifact).await
+    async fn videos_of(&self, user: &UserId, artifact: ArtifactId) -> Result<Vec<VideoId>, StoreError> {
+        self.reads.videos_of(user, artifact).await
     }
 }
 

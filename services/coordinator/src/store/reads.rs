@@ -198,7 +198,9 @@ impl<R: Reader> Reads<R> {
             found.push(Unpublished { video, user: read_id(row, "user_id")?, events: Vec::new(), outcomes });
         }
         let mut jobs = Vec::new();
-        for row in &self.reader.fetch(statements::JOBS_OF_VIDEO, vec![video.into()]).await? {
+        for row in
+            &self.reader.fetch(statements::JOBS_OF_VIDEO, vec![Partition::of(video).into(), video.into()]).await?
+        {
             jobs.extend(readable(planned_job(row))?);
         }
         Ok((found, jobs))
@@ -279,8 +281,18 @@ impl<R: Reader> Reads<R> {
         rows.iter().map(|row| ledger_row(video, row)).collect()
     }
 
-    pub(super) async fn video_of(&self, artifact: ArtifactId) -> Result<Option<VideoId>, StoreError> {
-        let rows = self.reader.fetch(statements::VIDEO_OF_ARTIFACT, vec![artifact.to_string().into()]).await?;
-        rows.first().map(|row| read_id(row, "video_id")).transpose()
+    pub(super) async fn videos_of(&self, user: &UserId, artifact: ArtifactId) -> Result<Vec<VideoId>, StoreError> {
+        let (first, last) = artifact.named_videos();
+        let named = vec![first.into(), last.into(), user.into()];
+        let mut videos = Vec::new();
+        for row in &self.reader.fetch(statements::NAMED_VIDEOS, named).await? {
+            let video = read_id(row, "id")?;
+            videos.extend(artifact.names(video).then_some(video));
+        }
+        if videos.is_empty() {
+            let rows = self.reader.fetch(statements::VIDEO_OF_ARTIFACT, vec![artifact.to_string().into()]).await?;
+            videos = rows.iter().map(|row| read_id(row, "video_id")).collect::<Result<_, _>>()?;
+        }
+        Ok(videos)
     }
 }

@@ -4,7 +4,7 @@
 //! their own, because a dropped future must never leave one open on a connection that goes back to its pool.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use messages::query::{LedgerRow, ListVideos, VideoSummary};
 use messages::subject::{PARTITIONS, Partition};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection, SqlitePool};
+use tokio::sync::Mutex;
 
 use super::reads::{Reader, Reads, Value};
 use super::{
@@ -35,7 +36,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// A store in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: SqlitePool,
+    writer: Arc<Writer>,
     reads: Reads<SqlitePool>,
     /// Whether nothing was recorded since partitions were last leased.
     quiet: AtomicBool,
@@ -45,13 +46,13 @@ impl SqliteStore {
     /// Opens the file, creates it when missing, and brings its tables up to date.
     pub async fn open(file: &Path) -> Result<Self, StoreError> {
         Self::migrate(file).await?;
-        let writer = writer(file).await?;
+        let writer = Writer::open(file).await.map_err(|error| unusable(file, error.to_string()))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .connect_with(options(file).read_only(true))
             .await
             .map_err(|error| unusable(file, error.to_string()))?;
-        Ok(Self { writer, reads: Reads::new(readers), quiet: AtomicBool::new(false) })
+        Ok(Self { writer: Arc::new(writer), reads: Reads::new(readers), quiet: AtomicBool::new(false) })
     }
 
     /// Brings the tables of the file up to date; creates it when missing.
@@ -69,9 +70,13 @@ impl SqliteStore {
 
     /// Lets go of the pages that the writer keeps, when it has nothing to write.
     async fn rest(&self) {
-        if self.quiet.swap(true, Ordering::Relaxed)
-            && let Err(error) = sqlx::query("pragma shrink_memory").execute(&self.writer).await
-        {
+        if !self.quiet.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let shrink = self.write("let go of memory", |connection| {
+            Box::pin(async move { sqlx::query("pragma shrink_memory").execute(connection).await })
+        });
+        if let Err(error) = shrink.await {
             tracing::debug!(error = %error, "the writer keeps its pages");
         }
     }
@@ -99,10 +104,52 @@ impl SqliteStore {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
-        let pool = self.writer.clone();
-        let task = tokio::spawn(async move { work(&mut *pool.acquire().await?).await });
+        let writer = Arc::clone(&self.writer);
+        let task = tokio::spawn(async move { writer.run(work).await });
         let unavailable = |source| StoreError::Unavailable { action, source };
         task.await.map_err(|error| unavailable(sqlx::Error::Io(std::io::Error::other(error))))?.map_err(unavailable)
+    }
+}
+
+/// The connection that writes, one piece of work at a time. It is closed after an error, or a panic, and with it whatever
+/// was left open.
+#[derive(Debug)]
+struct Writer {
+    file: PathBuf,
+    connection: Mutex<Option<SqliteConnection>>,
+}
+
+impl Writer {
+    async fn open(file: &Path) -> Result<Self, sqlx::Error> {
+        let writer = Self { file: file.to_path_buf(), connection: Mutex::default() };
+        writer.run(|_| Box::pin(async { Ok(()) })).await?;
+        Ok(writer)
+    }
+
+    async fn run<T>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        let mut slot = self.connection.lock().await;
+        let mut connection = match slot.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let done = work(&mut connection).await;
+        if done.is_ok() {
+            *slot = Some(connection);
+        } else if let Err(error) = connection.close().await {
+            tracing::debug!(error = %error, "the writer was not closed as it should be");
+        }
+        done
+    }
+
+    async fn connect(&self) -> Result<SqliteConnection, sqlx::Error> {
+        // In KiB: what a busy transaction touches. What SQLite keeps beside the file stays in memory too.
+        let options = options(&self.file).pragma("cache_size", "-8000").pragma("temp_store", "memory");
+        let mut connection = options.connect().await?;
+        sqlx::raw_sql(append::FENCE).execute(&mut connection).await?;
+        Ok(connection)
     }
 }
 
@@ -132,18 +179,6 @@ async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
 /// Whether somebody else is at work on the file.
 fn is_busy(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).as_deref() == Some("5")
-}
-
-async fn writer(file: &Path) -> Result<SqlitePool, StoreError> {
-    SqlitePoolOptions::new()
-        .max_connections(1)
-        // There is no network on which it could have been lost.
-        .test_before_acquire(false)
-        .after_release(|connection, _| Box::pin(roll_back_leftovers(connection)))
-        // In KiB: what a busy transaction touches. What is needed to undo half a statement stays in memory too.
-        .connect_with(options(file).pragma("cache_size", "-16000").pragma("temp_store", "memory"))
-        .await
-        .map_err(|error| unusable(file, error.to_string()))
 }
 
 fn unusable(file: &Path, reason: String) -> StoreError {
@@ -177,7 +212,7 @@ impl Store for SqliteStore {
     }
 
     async fn mark_published(&self, published: Published) -> Result<(), StoreError> {
-        self.transaction("record", move |connection| {
+        self.write("record", move |connection| {
             Box::pin(async move { append::mark_published(connection, &published).await })
         })
         .await
@@ -342,15 +377,9 @@ impl Store for SqliteStore {
         self.reads.ledger(video).await
     }
 
-    async fn video_of(&self, artifact: ArtifactId) -> Result<Option<VideoId>, StoreError> {
-        self.reads.video_of(artifact).await
+    async fn videos_of(&self, user: &UserId, artifact: ArtifactId) -> Result<Vec<VideoId>, StoreError> {
+        self.reads.videos_of(user, artifact).await
     }
-}
-
-/// A connection never goes back to its pool with a transaction open on it. The error of having none is the good case.
-async fn roll_back_leftovers(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    let _ = sqlx::query("rollback").execute(connection).await;
-    Ok(true)
 }
 
 #[cfg(test)]
@@ -361,11 +390,42 @@ mod tests {
     async fn the_writer_waits_for_the_disk_at_every_commit() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SqliteStore::open(&folder.path().join("journal.db")).await.expect("it opens");
-        let journal: String =
-            sqlx::query_scalar("pragma journal_mode").fetch_one(&store.writer).await.expect("it is read");
-        let synchronous: i64 =
-            sqlx::query_scalar("pragma synchronous").fetch_one(&store.writer).await.expect("it is read");
+        let setting = async |pragma: &'static str| {
+            let work = store.write("read", move |connection| {
+                Box::pin(async move {
+                    let row = sqlx::query(pragma).fetch_one(connection).await?;
+                    row.try_get::<String, _>(0).or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string()))
+                })
+            });
+            work.await.expect("it is read")
+        };
         // 2 is `full`: the write-ahead log is synced before a commit is answered.
-        assert_eq!((journal.as_str(), synchronous), ("wal", 2));
+        assert_eq!((setting("pragma journal_mode").await, setting("pragma synchronous").await), ("wal".into(), "2".into()));
+    }
+
+    #[tokio::test]
+    async fn what_fails_half_way_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(&folder.path().join("journal.db")).await.expect("it opens");
+        let replicas = async || {
+            let count = store.write("read", |connection| {
+                Box::pin(async { sqlx::query_scalar::<_, i64>("select count(*) from replica").fetch_one(connection).await })
+            });
+            count.await.expect("it is read")
+        };
+        for panics in [false, true] {
+            let failed = store.write("fail", move |connection| {
+                Box::pin(async move {
+                    let begun = sqlx::raw_sql("begin immediate; insert into replica (id, seen_at) values ('a', 1)");
+                    begun.execute(connection).await?;
+                    assert!(!panics, "as planned");
+                    Err::<(), _>(sqlx::Error::RowNotFound)
+                })
+            });
+            assert!(failed.await.is_err());
+            assert_eq!(replicas().await, 0);
+            store.lease("b", DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH).await.expect("the next one is not held up");
+            store.release_all().await.expect("nor the one after it");
+        }
     }
 }

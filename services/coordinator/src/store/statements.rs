@@ -32,7 +32,10 @@ pub const VIDEOS_BY_STATUS: &str = "select id, title, prompt, status, progress, 
      where user_id = $1 and status = $5 and deleted_at is null and (created_at, id) < ($2, $3)
      order by created_at desc, id desc limit $4";
 
-/// Where an artifact's link leads.
+/// Which of a user's videos an artifact's id may name: ids of one length sort alike in every collation.
+pub const NAMED_VIDEOS: &str = "select id from video where id between $1 and $2 and user_id = $3";
+
+/// The video of an artifact from before ids named it.
 pub const VIDEO_OF_ARTIFACT: &str = "select video_id from artifact where id = $1";
 
 /// Events of a partition that have not left, video by video.
@@ -58,7 +61,7 @@ pub const UNSENT_OF_VIDEO: &str =
 
 /// Jobs of one video that have not ended.
 pub const JOBS_OF_VIDEO: &str = "select id, video_id, user_id, service, attempt, sends, priority, not_before, body
-     from job where video_id = $1 order by not_before";
+     from job where partition = $1 and video_id = $2 order by not_before";
 
 /// Deleted videos of a partition that are to be purged.
 pub const PURGEABLE: &str = "select id, user_id, deleted_at from video

@@ -406,7 +406,7 @@ impl Draft {
 
     fn artifact(&self, job: JobId, made: &Made) -> Artifact {
         Artifact {
-            id: ArtifactId::derived(job.checkpoint, made.key, job.version),
+            id: ArtifactId::derived(self.video.id, job.checkpoint, made.key, job.version),
             checkpoint_id: job.checkpoint,
             key: made.key,
             version: job.version,

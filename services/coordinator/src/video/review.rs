@@ -308,7 +308,7 @@ impl Draft {
     /// Records a spec as the next version of a waiting checkpoint's, and gives its id and number.
     fn change_spec(&mut self, checkpoint_id: CheckpointId, spec: Spec, who: &Who) -> (ArtifactId, u32) {
         let version = self.video.next_version(checkpoint_id, ArtifactKey::Spec);
-        let id = ArtifactId::derived(checkpoint_id, ArtifactKey::Spec, version);
+        let id = ArtifactId::derived(self.video.id, checkpoint_id, ArtifactKey::Spec, version);
         let warnings = spec.warnings();
         let artifact = Artifact {
             id,
@@ -350,7 +350,7 @@ impl Draft {
         self.video.within_budget("making it again", self.video.price_of(ask.checkpoint_id, key, &overrides))?;
         let id = self.changeable(ask.checkpoint_id, who)?;
         let job = self.order(id, key, overrides, Some(who));
-        let artifact = Some((ArtifactId::derived(id, key, job.version), job.version));
+        let artifact = Some((ArtifactId::derived(self.video.id, id, key, job.version), job.version));
         let answer = self.changed(&format!("`{key}` is being made again."), ask.checkpoint_id, id, artifact, Some(job));
         Ok(Reply::Answer { answer, first_command_id: None })
     }
@@ -376,7 +376,7 @@ impl Draft {
         if kind == UploadKind::Music {
             self.switch_music_on(id, who);
         }
-        let artifact = Some((ArtifactId::derived(id, key, job.version), job.version));
+        let artifact = Some((ArtifactId::derived(self.video.id, id, key, job.version), job.version));
         let message = format!("The upload is being made into `{key}`.");
         let answer = self.changed(&message, import.checkpoint_id, id, artifact, Some(job));
         Ok(Reply::Answer { answer, first_command_id: None })

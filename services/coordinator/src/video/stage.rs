@@ -64,7 +64,7 @@ impl Stage {
             id: "vid-0195f0a0-1111-7000-8000-000000000001".parse().expect("valid"),
             video: None,
             journal: Vec::new(),
-            setup: Setup { catalogue, providers: vec!["local".to_owned()] },
+            setup: Setup::new(catalogue, vec!["local".to_owned()]),
             now: DateTime::from_timestamp(1_800_000_000, 0).expect("valid"),
             commands: 0,
         }

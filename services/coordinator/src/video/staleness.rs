@@ -14,7 +14,7 @@ impl Video {
     /// A digest of what an artifact of a checkpoint would be made from now.
     pub(super) fn basis(&self, checkpoint: CheckpointId, key: ArtifactKey) -> Digest {
         let Some(state) = self.checkpoints.get(&checkpoint) else { return Digest::of(b"") };
-        let content = |key| self.selected(checkpoint, key).map(|artifact| artifact.content.digest());
+        let content = |key| self.selected(checkpoint, key).map(|artifact| self.content_digest(artifact));
         let spec = self.spec(checkpoint);
         match key {
             ArtifactKey::Spec => Digest::of(b""),

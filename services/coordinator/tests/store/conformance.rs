@@ -4,14 +4,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coordinator::store::{Append, Appended, Moved, PlannedJob, Position, Published, Store, StoreError};
+use coordinator::store::{Append, Appended, Moved, PlannedJob, Position, Published, SentJob, Store, StoreError};
 use messages::event::Event;
-use messages::id::UserId;
+use messages::id::{UserId, VideoId};
 use messages::query::{ListVideos, VideoStatus};
 use messages::subject::{PARTITIONS, Partition};
 
 use crate::parts;
-use crate::samples::{append, artifact_id, at, catalogue, created, job, job_id, jobs, made, outcome, row, seqs, video};
+use crate::samples::{
+    append, artifact_id, at, catalogue, created, job, job_id, jobs, made, naming_artifact_id, outcome, row, seqs, video,
+};
 
 /// An empty database that outlives the store that looks into it.
 #[async_trait]
@@ -282,7 +284,8 @@ pub async fn how_often_a_job_was_sent_is_kept_until_its_next_attempt(store: &dyn
     let id = video(1);
     commit(store, Append { plan: vec![job(id, 1)], ..created(id) }).await;
     let sent = async |times| {
-        let jobs = vec![(job_id(id, 1), 1, times), (job_id(id, 9), 1, 1)];
+        let job = |version, sends| SentJob { video: id, id: job_id(id, version), attempt: 1, sends };
+        let jobs = vec![job(1, times), job(9, 1)];
         store.mark_published(Published { jobs, ..Published::default() }).await.expect("it is marked");
     };
     for times in [1, 2] {
@@ -432,10 +435,26 @@ pub async fn an_artifact_leads_to_its_video(store: &dyn Store) {
         how: messages::command::Via::Http,
     };
     commit(store, append(video(1), vec![(3, edited)])).await;
-    let of = async |id| store.video_of(id).await.expect("it is read");
-    assert_eq!(of(artifact_id(video(1), 2)).await, Some(video(1)));
-    assert_eq!(of(parts::artifact_id(messages::artifact::ArtifactKey::Spec, 2)).await, Some(video(1)));
-    assert_eq!(of(artifact_id(video(2), 2)).await, None);
+    let of = async |id| store.videos_of(&parts::user(), id).await.expect("it is read");
+    assert_eq!(of(artifact_id(video(1), 2)).await, [video(1)]);
+    assert_eq!(of(parts::artifact_id(messages::artifact::ArtifactKey::Spec, 2)).await, [video(1)]);
+    assert_eq!(of(artifact_id(video(2), 2)).await, []);
+}
+
+pub async fn an_artifact_that_names_its_video_needs_no_table(store: &dyn Store) {
+    // The first two begin alike, as if they had been asked for at the same time.
+    let later = VideoId::from_uuid(uuid::Uuid::from_u128(0x0195_f0a0_1112_7000_8000_0000_0000_0001));
+    for id in [video(1), video(2), later] {
+        commit(store, created(id)).await;
+    }
+    let of = async |user: &UserId, id| {
+        let mut videos = store.videos_of(user, id).await.expect("it is read");
+        videos.sort();
+        videos
+    };
+    assert_eq!(of(&parts::user(), naming_artifact_id(video(1), 2)).await, [video(1), video(2)]);
+    assert_eq!(of(&parts::user(), naming_artifact_id(later, 2)).await, [later]);
+    assert_eq!(of(&UserId::local(), naming_artifact_id(later, 2)).await, [], "somebody else's");
 }
 
 pub async fn a_restart_keeps_everything(database: &dyn Database) {
@@ -446,7 +465,8 @@ pub async fn a_restart_keeps_everything(database: &dyn Database) {
     let first = Append { plan: vec![job(id, 1)], outcome: Some(outcome("a", "")), ..created(id) };
     let moved = Moved { owner: "a".to_owned(), partition, position };
     store.append(vec![first.clone().into()], vec![moved]).await.expect("it is recorded");
-    let jobs_sent = Published { jobs: vec![(job_id(id, 1), 1, 3)], ..Published::default() };
+    let sent = SentJob { video: id, id: job_id(id, 1), attempt: 1, sends: 3 };
+    let jobs_sent = Published { jobs: vec![sent], ..Published::default() };
     store.mark_published(jobs_sent).await.expect("it is marked");
     let before = store.load(id).await.expect("it loads");
     drop(store);

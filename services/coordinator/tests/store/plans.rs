@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _};
 
 use crate::servers::{PostgresDatabase, connect};
 
-const QUESTIONS: [(&str, &str); 18] = [
+const QUESTIONS: [(&str, &str); 19] = [
     ("whether anything is known of a video", statements::IS_KNOWN),
     ("events of a video: its tree, branches and leaves", statements::EVENTS_AFTER),
     ("outcomes of a video", statements::OUTCOMES),
@@ -14,7 +14,8 @@ const QUESTIONS: [(&str, &str); 18] = [
     ("a tombstone", statements::TOMBSTONE),
     ("a page of a user's videos", statements::VIDEOS),
     ("a page of those that wait for an approval", statements::VIDEOS_BY_STATUS),
-    ("the video of an artifact", statements::VIDEO_OF_ARTIFACT),
+    ("the videos that an artifact may name", statements::NAMED_VIDEOS),
+    ("the video of an artifact that names none", statements::VIDEO_OF_ARTIFACT),
     ("events that have not left", statements::UNPUBLISHED_EVENTS),
     ("outcomes that have not left", statements::UNSENT_OUTCOMES),
     ("jobs of a partition", statements::JOBS),

@@ -98,7 +98,7 @@ pub async fn what_is_purged_leaves_a_tombstone_and_nothing_brings_it_back(store:
     store.purge(id, Some(at(80))).await.expect("it is purged");
 
     assert_eq!((seqs(store, id).await.len(), jobs(store, id).await.len()), (0, 0));
-    assert_eq!(store.video_of(artifact_id(id, 2)).await.expect("it is read"), None);
+    assert_eq!(store.videos_of(&parts::user(), artifact_id(id, 2)).await.expect("it is read"), []);
     let (page, _) = store.videos(&parts::user(), &ListVideos::default()).await.expect("it is read");
     assert_eq!(page.iter().map(|video| video.video_id).collect::<Vec<_>>(), [other]);
     let loaded = store.load(id).await.expect("it loads");
@@ -115,7 +115,7 @@ pub async fn what_is_purged_leaves_a_tombstone_and_nothing_brings_it_back(store:
     assert_eq!(again, [Appended::Lost], "its first event is long past");
     assert_eq!(seqs(store, other).await, [1, 2], "its neighbour stays whole");
     assert_eq!((jobs(store, other).await.len(), store.load(other).await.expect("it loads").tombstone), (1, None));
-    assert_eq!(store.video_of(artifact_id(other, 2)).await.expect("it is read"), Some(other));
+    assert_eq!(store.videos_of(&parts::user(), artifact_id(other, 2)).await.expect("it is read"), [other]);
 }
 
 pub async fn the_last_purge_takes_the_outcomes_that_were_told(store: &dyn Store) {

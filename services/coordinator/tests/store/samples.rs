@@ -84,8 +84,15 @@ pub fn append(video: VideoId, events: Vec<(u64, Event)>) -> Append {
     }
 }
 
+/// From before ids named their video: a table leads there.
 pub fn artifact_id(video: VideoId, seq: u64) -> ArtifactId {
-    ArtifactId::derived(checkpoint(video), ArtifactKey::Beat(0), seq as u32)
+    let [.., checkpoint] = CheckpointId::derivations(video, &BranchName::main(), Phase::Storyboard, 1);
+    ArtifactId::derived(video, checkpoint, ArtifactKey::Beat(0), seq as u32)
+}
+
+/// One whose id names its video.
+pub fn naming_artifact_id(video: VideoId, seq: u64) -> ArtifactId {
+    ArtifactId::derived(video, checkpoint(video), ArtifactKey::Beat(0), seq as u32)
 }
 
 pub fn checkpoint(video: VideoId) -> CheckpointId {

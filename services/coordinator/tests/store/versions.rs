@@ -1,24 +1,47 @@
 //! A server's tables are never changed by a coordinator: it refuses what is older or newer than itself, and says why.
 
 use coordinator::config::DatabaseUrl;
-use coordinator::store::{self, Migrated, Published, StoreError, Unpublished};
+use coordinator::store::{self, Append, Migrated, Published, StoreError, Unpublished};
 use messages::subject::Partition;
 use sqlx::Executor as _;
 
 use crate::SqliteFile;
-use crate::samples::{created, made, video};
+use crate::samples::{created, job, jobs, made, video};
 use crate::servers::{PostgresDatabase, connect, empty_database, named};
 
 /// The version of today's tables.
-const NEWEST: i64 = 3;
+const NEWEST: i64 = 4;
 
 /// Makes today's tables those of the first version again.
-const UNDO: &str = "drop index video_by_status_and_user;
-     create index video_by_user_and_status on video (user_id, status, created_at desc, id desc) where deleted_at is null;
-     drop index video_unpublished;
-     alter table video drop column unpublished;
-     create index video_unpublished on video (partition) where published_seq < seq;
-     delete from _sqlx_migrations where version > 1";
+macro_rules! undo {
+    ($jobs:literal) => {
+        concat!(
+            $jobs,
+            "create index job_by_partition on job (partition, not_before);
+             create index job_by_video on job (video_id);
+             drop index video_by_status_and_user;
+             create index video_by_user_and_status on video (user_id, status, created_at desc, id desc)
+                 where deleted_at is null;
+             drop index video_unpublished;
+             alter table video drop column unpublished;
+             create index video_unpublished on video (partition) where published_seq < seq;
+             delete from _sqlx_migrations where version > 1"
+        )
+    };
+}
+
+const UNDO: &str = undo!("drop index job_by_partition_and_video;");
+const UNDO_FILE: &str = undo!(
+    "alter table job rename to job_later;
+     create table job (
+         id text primary key, video_id text not null, user_id text not null, partition integer not null,
+         service text not null, attempt integer not null, sends integer not null default 0, priority integer not null,
+         not_before integer not null, body blob not null
+     ) strict;
+     insert into job select id, video_id, user_id, partition, service, attempt, sends, priority, not_before, body
+     from job_later;
+     drop table job_later;"
+);
 
 async fn refusal(url: &str) -> String {
     match store::open(&named(url)).await {
@@ -57,13 +80,14 @@ async fn migrations_by_several_at_once_run_once() {
     }
 }
 
-/// What had not left when a program of the first version stopped leaves with the next, and nothing twice.
+/// What had not left when a program of the first version stopped leaves with the next, and nothing twice; jobs stay.
 async fn upgraded(database: DatabaseUrl, undo: impl AsyncFn()) {
     store::migrate(&database).await.expect("it takes our tables");
     let before = store::open(&database).await.expect("it opens");
     let [left, waiting] = [1, 2].map(video);
     for id in [left, waiting] {
-        before.append(vec![created(id).into(), made(id, 2).into()], Vec::new()).await.expect("it is recorded");
+        let first = Append { plan: vec![job(id, 1)], ..created(id) };
+        before.append(vec![first.into(), made(id, 2).into()], Vec::new()).await.expect("it is recorded");
     }
     let published = Published { events: vec![(left, 2), (waiting, 1)], ..Published::default() };
     before.mark_published(published).await.expect("it is written down");
@@ -77,6 +101,7 @@ async fn upgraded(database: DatabaseUrl, undo: impl AsyncFn()) {
     let seqs = |of: &Unpublished| of.events.iter().map(|event| event.seq).collect::<Vec<_>>();
     let found: Vec<_> = found.iter().map(|found| (found.video, seqs(found))).collect();
     assert_eq!(found, [(waiting, vec![2])]);
+    assert_eq!(jobs(after.as_ref(), left).await, [job(left, 1)]);
     after.append(vec![made(left, 3).into()], Vec::new()).await.expect("it is recorded");
     let found = after.unpublished(vec![Partition::of(left)]).await.expect("it is read");
     assert!(found.iter().any(|found| found.video == left), "what is new waits too");
@@ -95,7 +120,7 @@ async fn a_servers_events_that_wait_still_wait_after_an_upgrade() {
 async fn a_files_events_that_wait_still_wait_after_an_upgrade() {
     let file = SqliteFile::new();
     let database = format!("sqlite:{}", file.path().display()).parse().expect("a URL");
-    upgraded(database, async || file.execute(UNDO).await).await;
+    upgraded(database, async || file.execute(UNDO_FILE).await).await;
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ impl Film {
 
     fn put(&mut self, input: &Input) -> Reply {
         self.now += TimeDelta::milliseconds(1_500);
-        let setup = Setup { catalogue: self.catalogue.clone(), providers: vec!["local".to_owned()] };
+        let setup = Setup::new(self.catalogue.clone(), vec!["local".to_owned()]);
         let decision = Video::decide(self.video.take(), self.id, input, &setup, self.now);
         self.journal.extend(decision.events);
         self.video = decision.video;

@@ -97,7 +97,7 @@ impl Stage {
             committer: Committer::start(as_store, Arc::clone(&positions), Arc::clone(&as_clock), "test".to_owned()),
             outbox,
             dispatcher: dispatcher.clone(),
-            setup: Setup { catalogue, providers: vec!["local".to_owned()] },
+            setup: Setup::new(catalogue, vec!["local".to_owned()]),
             positions: Arc::clone(&positions),
             wire: as_wire,
             clock: as_clock,
@@ -413,8 +413,8 @@ impl Store for TestStore {
         self.inner.ledger(video).await
     }
 
-    async fn video_of(&self, artifact: ArtifactId) -> Result<Option<VideoId>, StoreError> {
-        self.inner.video_of(artifact).await
+    async fn videos_of(&self, user: &UserId, artifact: ArtifactId) -> Result<Vec<VideoId>, StoreError> {
+        self.inner.videos_of(user, artifact).await
     }
 }
 

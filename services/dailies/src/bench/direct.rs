@@ -31,7 +31,7 @@ use crate::happened::Seen;
 /// Makes the film, with as many jobs at a time as the order says.
 pub async fn film(order: &Order, media: &MediaTool, settings: &Settings) -> Result<Film, BenchError> {
     let own: CoordinatorSettings = settings.section("coordinator")?;
-    let setup = Setup { catalogue: Arc::new(own.catalogue()?), providers: vec!["local".to_owned()] };
+    let setup = Setup::new(Arc::new(own.catalogue()?), vec!["local".to_owned()]);
     let handlers = embedded::handlers(media.clone());
     let folder = tempfile::tempdir()?;
     let objects: Arc<dyn ObjectStore> = Arc::new(PlainFolder::new(folder.path().to_path_buf()));

@@ -24,7 +24,7 @@ fn time() -> chrono::DateTime<chrono::Utc> {
 }
 
 fn artifact() -> query::ArtifactView {
-    let id = ArtifactId::derived(checkpoint_id(), ArtifactKey::Beat(0), 1);
+    let id = ArtifactId::derived(video_id(), checkpoint_id(), ArtifactKey::Beat(0), 1);
     query::ArtifactView {
         id,
         artifact_type: "beat_image".into(),

@@ -112,6 +112,8 @@ fn streams(limits: &Limits) -> [(&'static str, Config); 4] {
             Config {
                 subjects: vec![subject::EVENT_FILTER.to_owned()],
                 max_age: 30 * DAY,
+                // Coordinators alone may publish here, and do so many at a time.
+                allow_batch_publish: true,
                 duplicate_window: Duration::from_secs(120),
                 metadata: monitored.clone(),
                 ..base(subject::VIDEO_EVENTS, "what happened, for everyone to watch; the record is in SQL", 4)

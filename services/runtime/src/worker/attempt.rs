@@ -21,10 +21,9 @@ use tracing::Instrument as _;
 use super::desk::Subject;
 use super::metrics::Taken;
 use super::ports::Delivery;
-use super::pulse::Pulse;
 use super::running::{Cause, Entry};
 use super::slots::{PATIENCE, Replica};
-use super::{Outcome, Task, dead_letter, metrics};
+use super::{Outcome, Task, dead_letter, metrics, pulse};
 use crate::artifacts::{ObjectMeta, PutOnce};
 use crate::backoff::Backoff;
 use crate::job_error::JobError;
@@ -83,21 +82,37 @@ impl Replica {
                     send = job.send,
                     trace = job.trace.map(tracing::field::display),
                 );
-                self.attend_job(delivery, job).instrument(span).await
+                self.attend_job(delivery, Arc::new(job)).instrument(span).await
             }
             Err(error) => self.attend_unreadable(delivery, &crate::service::sentence(&error)).await,
         }
     }
 
-    async fn attend_job(&self, delivery: Arc<dyn Delivery>, job: Job) -> Option<Arc<dyn Delivery>> {
-        let mut about = Subject::from(&job);
-        let mut handled = job.trace.map(|trace| self.handled(trace, delivery.as_ref(), &job));
+    async fn attend_job(&self, delivery: Arc<dyn Delivery>, job: Arc<Job>) -> Option<Arc<dyn Delivery>> {
+        let mut about = Subject::from(job.as_ref());
+        let handled = job.trace.map(|trace| self.handled(trace, delivery.as_ref(), &job));
         about.trace = handled.as_ref().map(Span::context);
-        let taken = self.taken(delivery.as_ref(), &job);
         let progress = watch::Sender::new(0.0);
-        let pulse = Pulse::start(delivery.clone(), self.desk.clone(), about.clone(), progress.subscribe());
-        let note = handed_back_key(&job, delivery.deliveries());
-        let verdict = self.verdict(delivery.as_ref(), &about, job, progress).await;
+        let beating = pulse::beat(delivery.as_ref(), &self.desk, &about, progress.subscribe());
+        let heard = tokio::select! {
+            biased;
+            heard = self.conclude(delivery.as_ref(), &about, job, progress, handled) => heard,
+            never = beating => match never {},
+        };
+        heard.then_some(delivery)
+    }
+
+    /// Brings a job to its end, and says whether a coordinator has it.
+    async fn conclude(
+        &self,
+        delivery: &dyn Delivery,
+        about: &Subject,
+        job: Arc<Job>,
+        progress: watch::Sender<f64>,
+        mut handled: Option<Span>,
+    ) -> bool {
+        let taken = self.taken(delivery, &job);
+        let verdict = self.verdict(delivery, about, &job, progress).await;
         let outcome = verdict.name();
         if let Some(handled) = &mut handled {
             handled.say("dailies.job.outcome", || outcome.into());
@@ -105,16 +120,14 @@ impl Replica {
                 handled.fail(|| failed.reason.clone());
             }
         }
-        let heard = self.report(&about, verdict).await;
+        let heard = self.report(about, verdict).await;
         taken.ended(outcome);
-        if heard {
-            return Some(delivery);
+        if !heard {
+            // Nobody heard it, and there is no time left: whoever gets it next finds the record, if there is one.
+            self.note_handed_back(about, handed_back_key(&job, delivery.deliveries())).await;
+            delivery.hand_back(HANDED_BACK).await;
         }
-        // Nobody heard it, and there is no time left: whoever gets it next finds the record, if there is one.
-        self.note_handed_back(&about, note).await;
-        delivery.hand_back(HANDED_BACK).await;
-        drop(pulse);
-        None
+        heard
     }
 
     /// The handling of one delivery, as a part of the trace of what ordered the job.
@@ -144,12 +157,12 @@ impl Replica {
         &self,
         delivery: &dyn Delivery,
         about: &Subject,
-        job: Job,
+        job: &Arc<Job>,
         progress: watch::Sender<f64>,
     ) -> Verdict {
         // Nobody had the first delivery of a job before. Where that is mistaken, the first to be heard or recorded wins.
         let first = (job.attempt, job.send, delivery.deliveries()) == (1, 1, 1);
-        match if first { Ok(None) } else { self.find_record(&job).await } {
+        match if first { Ok(None) } else { self.find_record(job).await } {
             Ok(Some(done)) => {
                 tracing::info!("the job was done before");
                 return Verdict::Done(done);
@@ -158,7 +171,7 @@ impl Replica {
             Err(error) => return Verdict::Failed(error.to_failed()),
         }
         if delivery.deliveries() >= CRASHED
-            && delivery.deliveries() - self.handed_back(&job, delivery.deliveries()).await >= CRASHED
+            && delivery.deliveries() - self.handed_back(job, delivery.deliveries()).await >= CRASHED
         {
             let reason = format!("{} workers took this job and were gone before they answered", CRASHED - 1);
             tracing::error!(deliveries = delivery.deliveries(), "a job kills its workers");
@@ -176,8 +189,8 @@ impl Replica {
             return Verdict::Failed(Failed { kind: FailureKind::GiveUp, reason, retry_after_s: None });
         }
         let entry = self.running.enter(job.id);
-        let outcome = match self.make(&entry, &job, progress).await {
-            Ok(outcome) => self.keep(about, &job, Done { made: outcome.made, spent: outcome.spent }).await,
+        let outcome = match self.make(&entry, job, progress).await {
+            Ok(outcome) => self.keep(about, job, Done { made: outcome.made, spent: outcome.spent }).await,
             Err(error) => Err(error),
         };
         match (outcome, entry.cause()) {
@@ -194,11 +207,11 @@ impl Replica {
     }
 
     /// Runs the handler, in time or not.
-    async fn make(&self, entry: &Entry, job: &Job, progress: watch::Sender<f64>) -> Result<Outcome, JobError> {
+    async fn make(&self, entry: &Entry, job: &Arc<Job>, progress: watch::Sender<f64>) -> Result<Outcome, JobError> {
         let task = Task {
             progress,
             desk: Some(self.desk.clone()),
-            ..Task::new(job.clone(), self.parts.objects.clone(), entry.token().clone())
+            ..Task::new(Arc::clone(job), self.parts.objects.clone(), entry.token().clone())
         };
         let handler = self.parts.handler.clone();
         let handling = async move {
@@ -365,9 +378,11 @@ impl Replica {
             let reason = format!("this worker (version {version}) is too old to read the job: upgrade it");
             let failed = Failed { kind: FailureKind::RetryLater, reason, retry_after_s: None };
             let progress = watch::Sender::new(0.0);
-            let pulse = Pulse::start(delivery.clone(), self.desk.clone(), about.clone(), progress.subscribe());
-            let heard = self.report(&about, Verdict::Failed(failed)).await;
-            drop(pulse);
+            let heard = tokio::select! {
+                biased;
+                heard = self.report(&about, Verdict::Failed(failed)) => heard,
+                never = pulse::beat(delivery.as_ref(), &self.desk, &about, progress.subscribe()) => match never {},
+            };
             if !heard {
                 delivery.hand_back(HANDED_BACK).await;
                 return None;

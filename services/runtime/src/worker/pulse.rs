@@ -1,6 +1,6 @@
 //! The pulse of a job in our hands: it is kept in the queue, and whoever watches sees that it lives and how far it is.
 
-use std::sync::Arc;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use messages::job::Progress;
@@ -17,45 +17,38 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The most often that progress is said.
 const BEAT: Duration = Duration::from_millis(250);
 /// Beats between signs of life when nothing changes: 5 s.
-const ALIVE: u32 = 20;
+const ALIVE: u64 = 20;
 /// Beats between signs to the queue: a third of the time after which it would give the job to somebody else.
-const KEEP: u32 = (ACK_WAIT.as_millis() / 3 / BEAT.as_millis()) as u32;
+const KEEP: u64 = (ACK_WAIT.as_millis() / 3 / BEAT.as_millis()) as u64;
 
-/// Beats until it is dropped.
-#[derive(Debug)]
-pub(super) struct Pulse(tokio::task::JoinHandle<()>);
-
-impl Pulse {
-    /// Starts beating, on the runtime of the loop: handlers run on another one and cannot hold it up.
-    pub fn start(delivery: Arc<dyn Delivery>, desk: Desk, about: Subject, mut progress: watch::Receiver<f64>) -> Self {
-        Self(tokio::spawn(async move {
-            desk.clock.sleep(FIRST).await;
-            let to = subject::progress(&about.user, about.video, about.id);
-            for beat in 0u32.. {
-                if beat % KEEP == KEEP - 1 {
-                    delivery.keep().await;
-                }
-                if beat % ALIVE == 0 || progress.has_changed().unwrap_or(false) {
-                    let note = Progress {
-                        kind: "progress".to_owned(),
-                        job: about.id,
-                        attempt: about.attempt,
-                        worker: desk.worker.clone(),
-                        fraction: *progress.borrow_and_update(),
-                        time: desk.clock.now(),
-                    };
-                    if let Ok(note) = serde_json::to_vec(&note) {
-                        desk.reporter.tell(to.clone(), note.into()).await;
-                    }
-                }
-                desk.clock.sleep(BEAT).await;
+/// Beats until it is dropped. Handlers run on threads of their own and cannot hold it up.
+pub(super) async fn beat(
+    delivery: &dyn Delivery,
+    desk: &Desk,
+    about: &Subject,
+    mut progress: watch::Receiver<f64>,
+) -> Infallible {
+    desk.clock.sleep(FIRST).await;
+    let to = subject::progress(&about.user, about.video, about.id);
+    let mut beat = 0u64;
+    loop {
+        if beat % KEEP == KEEP - 1 {
+            delivery.keep().await;
+        }
+        if beat.is_multiple_of(ALIVE) || progress.has_changed().unwrap_or(false) {
+            let note = Progress {
+                kind: "progress".to_owned(),
+                job: about.id,
+                attempt: about.attempt,
+                worker: desk.worker.clone(),
+                fraction: *progress.borrow_and_update(),
+                time: desk.clock.now(),
+            };
+            if let Ok(note) = serde_json::to_vec(&note) {
+                desk.reporter.tell(to.clone(), note.into()).await;
             }
-        }))
-    }
-}
-
-impl Drop for Pulse {
-    fn drop(&mut self) {
-        self.0.abort();
+        }
+        desk.clock.sleep(BEAT).await;
+        beat += 1;
     }
 }

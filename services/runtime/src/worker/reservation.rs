@@ -46,13 +46,13 @@ impl Task {
         let Some(desk) = &self.desk else {
             return Err(JobError::give_up("there is no coordinator to reserve money from"));
         };
-        let about = Subject::from(&self.job);
+        let about = Subject::from(self.job.as_ref());
         if let Some(submitted) = self.earlier_submission().await? {
             let provider_job = submitted.provider_job.clone();
             self.or_cancelled(desk.report(&about, submitted)).await?;
             return Ok(Reservation { provider_job: Some(provider_job) });
         }
-        self.claim(desk, &about, self.nonce, input).await
+        self.claim(desk, &about, self.nonce(), input).await
     }
 
     /// What making this costs where the catalogue prices a built-in generator: claimed before it is made, booked with the
@@ -70,9 +70,13 @@ impl Task {
         }
         let claimed = format!("{}.{}", self.job.id, self.job.attempt);
         let nonce = Uuid::new_v5(&Uuid::NAMESPACE_OID, claimed.as_bytes());
-        self.claim(desk, &Subject::from(&self.job), nonce, Digest::of(claimed.as_bytes())).await?;
+        self.claim(desk, &Subject::from(self.job.as_ref()), nonce, Digest::of(claimed.as_bytes())).await?;
         let (model, unit) = (model.name.clone(), unit.to_owned());
         Ok(vec![Spent { model, unit, quantity, amount: self.job.price }])
+    }
+
+    fn nonce(&self) -> Uuid {
+        *self.nonce.get_or_init(Uuid::new_v4)
     }
 
     async fn claim(&self, desk: &Desk, about: &Subject, nonce: Uuid, input: Digest) -> Result<Reservation, JobError> {
@@ -95,10 +99,10 @@ impl Task {
     /// Puts on record what the provider calls the job. Not cut short by a cancel: what may be billed must be known.
     pub async fn submitted(&self, provider_job: &str) -> Result<(), JobError> {
         let Some(desk) = &self.desk else { return Ok(()) };
-        let submitted = Submitted { nonce: self.nonce, provider_job: provider_job.to_owned() };
+        let submitted = Submitted { nonce: self.nonce(), provider_job: provider_job.to_owned() };
         let bytes = serde_json::to_vec(&submitted)
             .map_err(|error| JobError::give_up(format!("a submission cannot be written: {error}")))?;
-        let about = Subject::from(&self.job);
+        let about = Subject::from(self.job.as_ref());
         let mut telling = std::pin::pin!(desk.report(&about, submitted).fuse());
         let mut told = tokio::select! {
             reply = &mut telling => Some(reply),

@@ -9,7 +9,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
 use super::super::rows::to_json;
-use super::super::{Append, Moved, PlannedJob, artifacts_of, catalogue_of, placed};
+use super::super::{Append, Moved, PlannedJob, catalogue_of, nameless_artifacts, placed};
 
 /// A round of appends.
 pub const APPEND: &str = include_str!("append.sql");
@@ -167,7 +167,7 @@ impl Batch {
             self.event.command_id.push(recorded.command_id.as_ref().map(|id| id.as_str().to_owned()));
             self.event.kind.push(recorded.event.name());
             self.event.body.push(to_json(&recorded.event)?);
-            for artifact in artifacts_of(recorded) {
+            for artifact in nameless_artifacts(append.video, recorded) {
                 self.artifact.id.push(artifact.to_string());
                 self.artifact.video_id.push(video.clone());
             }

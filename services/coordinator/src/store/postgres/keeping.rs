@@ -5,9 +5,10 @@
 
 use chrono::{DateTime, Utc};
 use messages::id::VideoId;
+use messages::subject::Partition;
 use sqlx::PgConnection;
 
-use super::super::{Published, StoreError};
+use super::super::{Published, SentJob, StoreError};
 use super::connections::Connections;
 
 /// Events of videos have left up to these.
@@ -60,8 +61,8 @@ async fn mark(connection: &mut PgConnection, published: Published) -> Result<(),
     }
     if !jobs.is_empty() {
         let (mut ids, mut attempts, mut times) = (Vec::new(), Vec::new(), Vec::new());
-        for (job, attempt, sends) in jobs {
-            ids.push(job.to_string());
+        for SentJob { id, attempt, sends, .. } in jobs {
+            ids.push(id.to_string());
             attempts.push(i64::from(attempt));
             times.push(i64::from(sends));
         }
@@ -93,6 +94,7 @@ pub(super) async fn purge(
     video: VideoId,
     again: Option<DateTime<Utc>>,
 ) -> Result<(), StoreError> {
+    let partition = i64::from(Partition::of(video).0);
     let (video, again) = (video.to_string(), again.map(|again| again.timestamp_micros()));
     connections
         .transaction("purge a video", move |connection| {
@@ -108,13 +110,14 @@ pub(super) async fn purge(
                 if buried.rows_affected() == 0 {
                     return Ok(());
                 }
-                for rows in [
-                    "delete from event where video_id = $1",
-                    "delete from artifact where video_id = $1",
-                    "delete from job where video_id = $1",
-                ] {
+                for rows in ["delete from event where video_id = $1", "delete from artifact where video_id = $1"] {
                     sqlx::query(rows).bind(&video).execute(&mut *connection).await?;
                 }
+                sqlx::query("delete from job where partition = $1 and video_id = $2")
+                    .bind(partition)
+                    .bind(&video)
+                    .execute(&mut *connection)
+                    .await?;
                 if again.is_none() {
                     // What its sender has not been told yet stays until then.
                     sqlx::query("delete from command where video_id = $1 and sent = 1")

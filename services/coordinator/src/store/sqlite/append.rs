@@ -1,91 +1,91 @@
-//! Appends, many in a statement and all statements in two trips to the database's own thread: one for the fence, one for
-//! the rest. Rows travel as JSON, and what they have of any size beside it, in one piece.
+//! Appends of many videos in one transaction and one trip to the database's own thread: whoever waits for one alone waits
+//! for little else than the disk. Rows travel as JSON, and what they have of any size beside it, in one piece.
 //!
-//! The order within a transaction is that of the crash story: first the fence, then what those who passed it leave behind.
+//! `or rollback` is what an error leads to anyway, and spares SQLite a copy of every page that it would need to undo half a
+//! statement.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use messages::id::JobId;
 use messages::subject::Partition;
 use serde::Serialize;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
+use sqlx::error::ErrorKind;
 
 use super::super::rounds::rounds;
 use super::super::rows::to_json;
-use super::super::{Append, Appended, Moved, Published, artifacts_of, catalogue_of, placed};
+use super::super::{Append, Appended, Moved, Published, SentJob, catalogue_of, nameless_artifacts, placed};
 
-/// Who passes the fence: videos that are new, those that stand where their appends go on from, and those that only have to
-/// stand where they did.
-macro_rules! fence {
-    () => {
-        "insert into video
-             (id, user_id, partition, seq, catalogue, status, progress, title, prompt, created_at, updated_at)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-                value ->> 8, value ->> 9, value ->> 10
-         from json_each($1) where true on conflict do nothing returning id;
+/// What the writer keeps in memory: how many appends of a transaction found their video moved by somebody else. More than
+/// none ends the transaction.
+pub(super) const FENCE: &str = "create temp table fence (lost integer not null check (lost = 0)) strict;
+     insert into fence (lost) values (0);";
 
-         update video set seq = a.value ->> 2, unpublished = 1, progress = a.value ->> 3, title = a.value ->> 4,
-             updated_at = a.value ->> 5
-         from json_each($2) a where video.id = a.value ->> 0 and seq = a.value ->> 1 returning video.id;
+/// A transaction: the fence, then what those who passed it leave behind. What ended goes before what is planned, because what
+/// ends and is planned again in one append is planned. Lists are moved in only where that changes: SQLite writes to an index
+/// whenever one of its columns is set, be it to what it was.
+const RECORD: &str = "begin immediate;
 
-         select s.value ->> 0 from json_each($3) s
-         where coalesce((select seq from video where video.id = s.value ->> 0), 0) = s.value ->> 1;"
-    };
-}
+     insert or rollback into video
+         (id, user_id, partition, seq, catalogue, status, progress, title, prompt, created_at, updated_at)
+     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+            value ->> 8, value ->> 9, value ->> 10
+     from json_each($1) where true on conflict do nothing;
+     update or rollback fence set lost = json_array_length($1) - changes();
 
-/// What those leave behind who passed it, and where they stand in lists: SQLite writes to an index whenever one of its
-/// columns is set, be it to what it was. What ended goes before what is planned, because what ends and is planned again in
-/// one append is planned.
-macro_rules! leave {
-    () => {
-        "update video set status = a.value ->> 1 from json_each($1) a
-         where video.id = a.value ->> 0 and status <> a.value ->> 1;
+     update or rollback video set seq = a.value ->> 2, unpublished = 1, progress = a.value ->> 3, title = a.value ->> 4,
+         updated_at = a.value ->> 5
+     from json_each($2) a where video.id = a.value ->> 0 and seq = a.value ->> 1;
+     update or rollback fence set lost = json_array_length($2) - changes();
 
-         update video set forgotten_since = a.value ->> 2 from json_each($1) a
-         where video.id = a.value ->> 0 and forgotten_since is not a.value ->> 2;
+     update or rollback fence set lost =
+         (select count(*) from json_each($3) s
+          where coalesce((select seq from video where video.id = s.value ->> 0), 0) <> s.value ->> 1);
 
-         update video set deleted_at = a.value ->> 1, purge_at = a.value ->> 1, deleted_by = a.value ->> 2
-         from json_each($2) a where video.id = a.value ->> 0 and deleted_at is not a.value ->> 1;
+     update or rollback video set status = a.value ->> 1 from json_each($4) a
+     where video.id = a.value ->> 0 and status <> a.value ->> 1;
+     update or rollback video set forgotten_since = a.value ->> 2 from json_each($4) a
+     where video.id = a.value ->> 0 and forgotten_since is not a.value ->> 2;
+     update or rollback video set deleted_at = a.value ->> 1, purge_at = a.value ->> 1, deleted_by = a.value ->> 2
+     from json_each($5) a where video.id = a.value ->> 0 and deleted_at is not a.value ->> 1;
 
-         insert into event (video_id, seq, recorded_at, command_id, type, body)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-                cast(substr($4, value ->> '$[5][0]', value ->> '$[5][1]') as text)
-         from json_each($3);
+     insert or rollback into event (video_id, seq, recorded_at, command_id, type, body)
+     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+            cast(substr($7, value ->> '$[5][0]', value ->> '$[5][1]') as text)
+     from json_each($6);
 
-         insert into artifact (id, video_id) select value ->> 0, value ->> 1 from json_each($5) where true
-         on conflict do nothing;
+     insert or rollback into artifact (id, video_id) select value ->> 0, value ->> 1 from json_each($8) where true
+     on conflict do nothing;
 
-         insert into ledger (video_id, job, attempt, position, user_id, branch, phase, artifact_key, model, unit,
-             quantity, amount, booked_at)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-                value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
-         from json_each($6);
+     insert or rollback into ledger (video_id, job, attempt, position, user_id, branch, phase, artifact_key, model, unit,
+         quantity, amount, booked_at)
+     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+            value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
+     from json_each($9);
 
-         insert into garbage (object_key, partition) select value ->> 0, value ->> 1 from json_each($7) where true
-         on conflict do nothing;
+     insert or rollback into garbage (object_key, partition) select value ->> 0, value ->> 1 from json_each($10) where true
+     on conflict do nothing;
 
-         delete from job where id in (select value from json_each($8));
+     delete from job where (partition, video_id, id) in (select value ->> 0, value ->> 1, value ->> 2 from json_each($11));
+     insert or rollback into job
+         (partition, video_id, id, user_id, service, attempt, sends, priority, not_before, body)
+     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 0, value ->> 6, value ->> 7,
+            substr($7, value ->> '$[8][0]', value ->> '$[8][1]')
+     from json_each($12);
 
-         insert or replace into job
-             (id, video_id, user_id, partition, service, attempt, sends, priority, not_before, body)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 0, value ->> 6,
-                value ->> 7, substr($4, value ->> '$[8][0]', value ->> '$[8][1]')
-         from json_each($9);
+     insert or rollback into command (video_id, command_id, user_id, partition, recorded_at, outcome, in_vain)
+     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+            cast(substr($7, value ->> '$[5][0]', value ->> '$[5][1]') as text),
+            not exists (select 1 from video where id = value ->> 0)
+     from json_each($13) where true on conflict do nothing;
 
-         insert into command (video_id, command_id, user_id, partition, recorded_at, outcome, in_vain)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-                cast(substr($4, value ->> '$[5][0]', value ->> '$[5][1]') as text),
-                not exists (select 1 from video where id = value ->> 0)
-         from json_each($10) where true on conflict do nothing;
+     update or rollback partition_lease
+     set stream_created = p.value ->> 2, sequence = p.value ->> 3, message_time = p.value ->> 4
+     from json_each($14) p where partition = p.value ->> 1 and owner = p.value ->> 0;
 
-         update partition_lease set stream_created = p.value ->> 2, sequence = p.value ->> 3, message_time = p.value ->> 4
-         from json_each($11) p where partition = p.value ->> 1 and owner = p.value ->> 0;"
-    };
-}
+     commit";
 
-/// Records everything or nothing; says who lost the fence. On an error the transaction is left open, and rolled back when
-/// the connection goes back to its pool.
+/// Records each append whole or not at all, all of them together where nobody has lost the fence; says who has.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
     appends: &[Arc<Append>],
@@ -94,16 +94,22 @@ pub(super) async fn append(
     keep_catalogues(connection, appends).await?;
     let mut results = vec![Appended::Lost; appends.len()];
     let mut rounds = rounds(appends);
-    let last = rounds.pop().unwrap_or_default();
-    // Mostly there is none before the last: then everything is two trips.
-    for (nth, places) in rounds.iter().enumerate() {
-        let statements = if nth == 0 { concat!("begin immediate;", fence!()) } else { fence!() };
-        let won = fence(connection, statements, appends, places, &mut results).await?;
-        leave(connection, leave!(), &won, &[]).await?;
+    if rounds.is_empty() {
+        // Positions alone.
+        rounds.push(Vec::new());
     }
-    let statements = if rounds.is_empty() { concat!("begin immediate;", fence!()) } else { fence!() };
-    let won = fence(connection, statements, appends, &last, &mut results).await?;
-    leave(connection, concat!(leave!(), "commit;"), &won, positions).await?;
+    for places in rounds {
+        let round: Vec<_> = places.iter().filter_map(|place| appends.get(*place)).map(Arc::as_ref).collect();
+        let all_passed = record(connection, &round, positions).await?;
+        for (place, append) in places.into_iter().zip(round) {
+            // Where somebody has lost, everyone is tried alone.
+            if let Some(result) = results.get_mut(place)
+                && (all_passed || record(connection, &[append], positions).await?)
+            {
+                *result = Appended::Committed;
+            }
+        }
+    }
     Ok(results)
 }
 
@@ -125,71 +131,44 @@ async fn keep_catalogues(connection: &mut SqliteConnection, appends: &[Arc<Appen
     Ok(())
 }
 
-/// Moves each video of a round from the event before its first one to its last, and gives the appends of those that nobody
-/// else had moved; with them those that are not fenced, and those that stay where they were decided upon.
-async fn fence<'a>(
+/// Records everything or nothing, in one transaction: nothing when somebody else has moved one of the videos.
+async fn record(
     connection: &mut SqliteConnection,
-    statements: &'static str,
-    appends: &'a [Arc<Append>],
-    places: &[usize],
-    results: &mut [Appended],
-) -> Result<Vec<&'a Append>, sqlx::Error> {
-    let (mut created, mut moved, mut stayed) = (Vec::new(), Vec::new(), Vec::new());
-    let round = || places.iter().filter_map(|place| Some((*place, appends.get(*place)?.as_ref())));
-    for (_, append) in round() {
-        let (Some(row), Some(first), Some(last)) = (&append.row, append.events.first(), append.events.last()) else {
-            stayed.extend(append.based_on.map(|seq| (append.video, seq)));
-            continue;
-        };
-        let (video, updated_at) = (append.video, row.updated_at.timestamp_micros());
-        match catalogue_of(first) {
-            Some(digest) => created.push((
-                video,
-                &append.user,
-                Partition::of(video).0,
-                last.seq,
-                digest,
-                row.status.name(),
-                row.progress,
-                &row.title,
-                &row.prompt,
-                row.created_at.timestamp_micros(),
-                updated_at,
-            )),
-            None => moved.push((video, first.seq - 1, last.seq, row.progress, &row.title, updated_at)),
-        }
-    }
-    let query = sqlx::query(statements).bind(to_json(&created)?).bind(to_json(&moved)?).bind(to_json(&stayed)?);
-    let passed: HashSet<String> = query.fetch_all(connection).await?.iter().map(|row| row.get(0)).collect();
-    let mut won = Vec::with_capacity(places.len());
-    for (place, append) in round() {
-        let is_fenced = append.row.is_some() || append.based_on.is_some();
-        if let Some(result) = results.get_mut(place)
-            && (!is_fenced || passed.contains(&append.video.to_string()))
-        {
-            *result = Appended::Committed;
-            won.push(append);
-        }
-    }
-    Ok(won)
-}
-
-/// What those leave behind who passed the fence, and how far commands were read.
-async fn leave(
-    connection: &mut SqliteConnection,
-    statements: &'static str,
-    won: &[&Append],
+    appends: &[&Append],
     positions: &[Moved],
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
+    let (mut created, mut moved, mut stayed) = (Vec::new(), Vec::new(), Vec::new());
     let (mut listed, mut deleted) = (Vec::new(), Vec::new());
     let (mut events, mut artifacts, mut ledger, mut garbage) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut ended, mut planned, mut outcomes) = (Vec::<&JobId>::new(), Vec::new(), Vec::new());
+    let (mut gone, mut planned, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
     let mut bodies = Bodies(Vec::new());
-    for append in won {
+    for append in appends {
         let (video, partition) = (append.video, Partition::of(append.video).0);
-        if let Some(row) = &append.row {
-            listed.push((video, row.status.name(), row.forgotten_since.map(|since| since.timestamp_micros())));
-            deleted.extend(row.deleted.as_ref().map(|by| (video, row.updated_at.timestamp_micros(), by)));
+        if let (Some(row), Some(first), Some(last)) = (&append.row, append.events.first(), append.events.last()) {
+            let updated_at = row.updated_at.timestamp_micros();
+            match catalogue_of(first) {
+                Some(digest) => created.push((
+                    video,
+                    &append.user,
+                    partition,
+                    last.seq,
+                    digest,
+                    row.status.name(),
+                    row.progress,
+                    &row.title,
+                    &row.prompt,
+                    row.created_at.timestamp_micros(),
+                    updated_at,
+                )),
+                None => {
+                    moved.push((video, first.seq - 1, last.seq, row.progress, &row.title, updated_at));
+                    let forgotten_since = row.forgotten_since.map(|since| since.timestamp_micros());
+                    listed.push((video, row.status.name(), forgotten_since));
+                    deleted.extend(row.deleted.as_ref().map(|by| (video, updated_at, by)));
+                }
+            }
+        } else {
+            stayed.extend(append.based_on.map(|seq| (video, seq)));
         }
         for recorded in &append.events {
             events.push((
@@ -200,7 +179,7 @@ async fn leave(
                 recorded.event.name(),
                 bodies.add_json(&recorded.event)?,
             ));
-            artifacts.extend(artifacts_of(recorded).into_iter().map(|artifact| (artifact, video)));
+            artifacts.extend(nameless_artifacts(video, recorded).map(|artifact| (artifact, video)));
         }
         for (position, row) in placed(&append.spent) {
             ledger.push((
@@ -220,13 +199,17 @@ async fn leave(
             ));
         }
         garbage.extend(append.garbage.iter().map(|key| (key, partition)));
-        ended.extend(&append.ended);
-        for job in &append.plan {
+        // One that is planned again is replaced.
+        let replaced = append.plan.iter().map(|job| job.id);
+        gone.extend(append.ended.iter().copied().chain(replaced).map(|job| (partition, video, job)));
+        // Of the same job planned twice the last one counts.
+        let plan: BTreeMap<_, _> = append.plan.iter().map(|job| (job.id, job)).collect();
+        for job in plan.into_values() {
             planned.push((
-                job.id,
-                video,
-                &job.user,
                 partition,
+                video,
+                job.id,
+                &job.user,
                 job.service.name(),
                 job.attempt,
                 i64::from(job.interactive),
@@ -245,13 +228,13 @@ async fn leave(
             ));
         }
     }
-    let moved: Vec<_> = positions
-        .iter()
-        .map(|Moved { owner, partition, position }| {
-            (owner, partition.0, position.stream_created, position.sequence, position.message_time)
-        })
-        .collect();
-    sqlx::query(statements)
+    let positions = positions.iter().map(|Moved { owner, partition, position }| {
+        (owner, partition.0, position.stream_created, position.sequence, position.message_time)
+    });
+    let recorded = sqlx::query(RECORD)
+        .bind(to_json(&created)?)
+        .bind(to_json(&moved)?)
+        .bind(to_json(&stayed)?)
         .bind(to_json(&listed)?)
         .bind(to_json(&deleted)?)
         .bind(to_json(&events)?)
@@ -259,58 +242,50 @@ async fn leave(
         .bind(to_json(&artifacts)?)
         .bind(to_json(&ledger)?)
         .bind(to_json(&garbage)?)
-        .bind(to_json(&ended)?)
+        .bind(to_json(&gone)?)
         .bind(to_json(&planned)?)
         .bind(to_json(&outcomes)?)
-        .bind(to_json(&moved)?)
+        .bind(to_json(&positions.collect::<Vec<_>>())?)
         .execute(connection)
-        .await?;
-    Ok(())
+        .await;
+    match recorded {
+        Ok(_) => Ok(true),
+        // No other table has a check.
+        Err(sqlx::Error::Database(error)) if error.kind() == ErrorKind::CheckViolation => Ok(false),
+        Err(error) => Err(error),
+    }
 }
+
+/// What has left, in one trip too. Word of an attempt of a job that was replaced meanwhile says nothing about the new one.
+const MARK: &str = "begin immediate;
+
+     update or rollback video set published_seq = l.seq, unpublished = l.seq < video.seq
+     from (select value ->> 0 as id, max(value ->> 1) as seq from json_each($1) group by 1) l
+     where video.id = l.id and published_seq < l.seq;
+
+     update or rollback command set sent = 1 from json_each($2) l
+     where video_id = l.value ->> 0 and user_id = l.value ->> 1 and command_id = l.value ->> 2;
+
+     update or rollback job set sends = l.value ->> 4 from json_each($3) l
+     where job.partition = l.value ->> 0 and job.video_id = l.value ->> 1 and job.id = l.value ->> 2
+         and job.attempt = l.value ->> 3 and job.sends < l.value ->> 4;
+
+     commit";
 
 /// Remembers what has left.
 pub(super) async fn mark_published(
     connection: &mut SqliteConnection,
     published: &Published,
 ) -> Result<(), sqlx::Error> {
-    let events = published.events.iter().map(|(video, seq)| (video, seq));
-    execute(
-        connection,
-        "update video set published_seq = l.seq, unpublished = l.seq < video.seq
-         from (select value ->> 0 as id, max(value ->> 1) as seq from json_each($1) group by 1) l
-         where video.id = l.id and published_seq < l.seq",
-        events,
-    )
-    .await?;
-    let outcomes = published.outcomes.iter().map(|(video, user, command)| (video, user, command));
-    execute(
-        connection,
-        "update command set sent = 1 from json_each($1) l
-         where video_id = l.value ->> 0 and user_id = l.value ->> 1 and command_id = l.value ->> 2",
-        outcomes,
-    )
-    .await?;
-    // Word of an attempt that was replaced meanwhile says nothing about the new one.
-    let jobs = published.jobs.iter().map(|(job, attempt, sends)| (job, attempt, sends));
-    execute(
-        connection,
-        "update job set sends = l.sends
-         from (select value ->> 0 as id, value ->> 1 as attempt, max(value ->> 2) as sends from json_each($1) group by 1, 2) l
-         where job.id = l.id and job.attempt = l.attempt",
-        jobs,
-    )
-    .await
-}
-
-async fn execute(
-    connection: &mut SqliteConnection,
-    statement: &'static str,
-    rows: impl IntoIterator<Item = impl Serialize>,
-) -> Result<(), sqlx::Error> {
-    let rows: Vec<_> = rows.into_iter().collect();
-    if !rows.is_empty() {
-        sqlx::query(statement).bind(to_json(&rows)?).execute(connection).await?;
-    }
+    let sent = published
+        .jobs
+        .iter()
+        .map(|SentJob { video, id, attempt, sends }| (Partition::of(*video).0, video, id, attempt, sends));
+    let mark = sqlx::query(MARK)
+        .bind(to_json(&published.events)?)
+        .bind(to_json(&published.outcomes)?)
+        .bind(to_json(&sent.collect::<Vec<_>>())?);
+    mark.execute(connection).await?;
     Ok(())
 }
 

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use messages::id::VideoId;
+use messages::subject::Partition;
 
 use super::super::StoreError;
 use super::SqliteStore;
 
 pub(super) async fn purge(store: &SqliteStore, video: VideoId, again: Option<DateTime<Utc>>) -> Result<(), StoreError> {
-    let video = video.to_string();
+    let (video, partition) = (video.to_string(), i64::from(Partition::of(video).0));
     store
         .transaction("purge a video", move |connection| {
             Box::pin(async move {
@@ -23,13 +24,14 @@ pub(super) async fn purge(store: &SqliteStore, video: VideoId, again: Option<Dat
                 if buried.rows_affected() == 0 {
                     return Ok(());
                 }
-                for rows in [
-                    "delete from event where video_id = $1",
-                    "delete from artifact where video_id = $1",
-                    "delete from job where video_id = $1",
-                ] {
+                for rows in ["delete from event where video_id = $1", "delete from artifact where video_id = $1"] {
                     sqlx::query(rows).bind(&video).execute(&mut *connection).await?;
                 }
+                sqlx::query("delete from job where partition = $1 and video_id = $2")
+                    .bind(partition)
+                    .bind(&video)
+                    .execute(&mut *connection)
+                    .await?;
                 if again.is_none() {
                     // What its sender has not been told yet stays until then.
                     sqlx::query("delete from command where video_id = $1 and sent = 1")

@@ -29,8 +29,8 @@ fn own(stage: &Stage, id: CheckpointId) -> Vec<String> {
     stage.video().checkpoints[&id].expected.iter().map(ToString::to_string).collect()
 }
 
-fn beat(checkpoint: CheckpointId, n: u32, version: u32) -> ArtifactId {
-    ArtifactId::derived(checkpoint, ArtifactKey::Beat(n), version)
+fn beat(stage: &Stage, checkpoint: CheckpointId, n: u32, version: u32) -> ArtifactId {
+    ArtifactId::derived(stage.video().id, checkpoint, ArtifactKey::Beat(n), version)
 }
 
 /// What was collected by now, as the last event says.
@@ -84,14 +84,14 @@ fn an_abandoned_branch_is_collected_when_it_was_kept_long_enough_and_not_before(
 
     abandon(&mut stage, dusk);
     let since = stage.now;
-    assert_eq!(would_go(&stage), [(dusk, vec![beat(dusk, 0, 2)])], "the other pictures are main's too");
+    assert_eq!(would_go(&stage), [(dusk, vec![beat(&stage, dusk, 0, 2)])], "the other pictures are main's too");
     assert_eq!(stage.video().forgotten_since(), Some(since));
     pass(&mut stage, MONTH - Duration::from_secs(2));
     assert_eq!(collect(&mut stage, MONTH), None, "a second too early");
-    assert_eq!(collect(&mut stage, MONTH), Some((vec![dusk], vec![beat(dusk, 0, 2)], 1)));
+    assert_eq!(collect(&mut stage, MONTH), Some((vec![dusk], vec![beat(&stage, dusk, 0, 2)], 1)));
     assert_eq!(collect(&mut stage, MONTH), None, "what is gone is gone");
     assert_eq!((would_go(&stage), stage.video().forgotten_since()), (vec![], None));
-    let garbage = stage.video().garbage(&[beat(dusk, 0, 2)]);
+    let garbage = stage.video().garbage(&[beat(&stage, dusk, 0, 2)]);
     assert!(garbage.len() == 1 && garbage[0].contains(&format!("/dusk/{dusk}/beat_00_v2-")), "{garbage:?}");
 
     // It keeps its place; what it shared with main can still be seen there.
@@ -116,7 +116,7 @@ fn a_version_that_was_sent_back_goes_except_what_its_successor_took() {
     stage.ask("reject", json!({"checkpoint_id": first, "notes": "darker"})).expect("it waits");
     stage.finish_all();
     let second = stage.head("main");
-    let mut both = vec![beat(first, 0, 1), beat(first, 1, 1)];
+    let mut both = vec![beat(&stage, first, 0, 1), beat(&stage, first, 1, 1)];
     both.sort_unstable();
     assert_eq!(would_go(&stage), [(first, both)]);
 
@@ -124,10 +124,10 @@ fn a_version_that_was_sent_back_goes_except_what_its_successor_took() {
     stage.ask("take", take).expect("it can be taken");
     let undone = json!({"checkpoint_id": second, "from_checkpoint": second, "artifact_key": "beat_1"});
     stage.ask("take", undone).expect("it changes nothing");
-    assert_eq!(would_go(&stage), [(first, vec![beat(first, 0, 1)])]);
+    assert_eq!(would_go(&stage), [(first, vec![beat(&stage, first, 0, 1)])]);
     pass(&mut stage, MONTH);
-    assert_eq!(collect(&mut stage, MONTH), Some((vec![first], vec![beat(first, 0, 1)], 1)));
-    assert_eq!(stage.video().checkpoints[&second].selection[&ArtifactKey::Beat(1)], beat(first, 1, 1));
+    assert_eq!(collect(&mut stage, MONTH), Some((vec![first], vec![beat(&stage, first, 0, 1)], 1)));
+    assert_eq!(stage.video().checkpoints[&second].selection[&ArtifactKey::Beat(1)], beat(&stage, first, 1, 1));
 
     // The borrower is sent back as well: now the rest of the first one goes with it, counted from then.
     stage.ask("reject", json!({"checkpoint_id": second, "notes": "brighter"})).expect("it waits");
@@ -227,9 +227,9 @@ fn nothing_is_collected_while_jobs_are_at_work_and_what_comes_late_goes_later() 
 
     stage.ask("cancel", json!({"branch": "dusk"})).expect("it runs");
     assert_eq!(stage.video().jobs[&job].state, JobState::Cancelled);
-    assert_eq!(collect(&mut stage, MONTH), Some((vec![dusk], vec![beat(dusk, 0, 2)], 1)));
+    assert_eq!(collect(&mut stage, MONTH), Some((vec![dusk], vec![beat(&stage, dusk, 0, 2)], 1)));
     stage.finish(job);
-    assert_eq!(collect(&mut stage, MONTH), Some((vec![dusk], vec![beat(dusk, 1, 2)], 1)));
+    assert_eq!(collect(&mut stage, MONTH), Some((vec![dusk], vec![beat(&stage, dusk, 1, 2)], 1)));
 }
 
 #[test]
