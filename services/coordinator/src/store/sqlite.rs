@@ -14,9 +14,9 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use messages::id::{ArtifactId, UserId, VideoId};
 use messages::query::{LedgerRow, ListVideos, VideoSummary};
-use messages::subject::{PARTITIONS, Partition};
+use messages::subject::Partition;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 
 use super::reads::{Reader, Reads, Value};
@@ -26,6 +26,7 @@ use super::{
 };
 
 mod append;
+mod leases;
 mod purge;
 
 /// How long somebody else may hold the file.
@@ -37,6 +38,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Arc<Writer>,
+    /// Another one beside it, which writes nothing of its own.
+    checkpointer: Arc<Writer>,
     reads: Reads<SqlitePool>,
     /// Whether nothing was recorded since partitions were last leased.
     quiet: AtomicBool,
@@ -46,13 +49,15 @@ impl SqliteStore {
     /// Opens the file, creates it when missing, and brings its tables up to date.
     pub async fn open(file: &Path) -> Result<Self, StoreError> {
         Self::migrate(file).await?;
-        let writer = Writer::open(file).await.map_err(|error| unusable(file, error.to_string()))?;
+        let open = async || Writer::open(file).await.map_err(|error| unusable(file, error.to_string()));
+        let (writer, checkpointer) = (open().await?, open().await?);
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .connect_with(options(file).read_only(true))
             .await
             .map_err(|error| unusable(file, error.to_string()))?;
-        Ok(Self { writer: Arc::new(writer), reads: Reads::new(readers), quiet: AtomicBool::new(false) })
+        let (writer, checkpointer) = (Arc::new(writer), Arc::new(checkpointer));
+        Ok(Self { writer, checkpointer, reads: Reads::new(readers), quiet: AtomicBool::new(false) })
     }
 
     /// Brings the tables of the file up to date; creates it when missing.
@@ -68,9 +73,19 @@ impl SqliteStore {
         Ok(migrated)
     }
 
-    /// Lets go of the pages that the writer keeps, when it has nothing to write.
+    /// Now and then: what was written is brought home from the write-ahead log, so that the writer need not stop for it, and
+    /// when nothing was, the writer lets go of the pages that it keeps.
     async fn rest(&self) {
         if !self.quiet.swap(true, Ordering::Relaxed) {
+            let checkpointer = Arc::clone(&self.checkpointer);
+            tokio::spawn(async move {
+                let checkpoint = checkpointer.run(|connection| {
+                    Box::pin(async move { sqlx::query("pragma wal_checkpoint(passive)").execute(connection).await })
+                });
+                if let Err(error) = checkpoint.await {
+                    tracing::debug!(error = %error, "the write-ahead log is left to the writer");
+                }
+            });
             return;
         }
         let shrink = self.write("let go of memory", |connection| {
@@ -159,7 +174,7 @@ fn options(file: &Path) -> SqliteConnectOptions {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        // Less often than by default, because the writer waits for it.
+        // Less often than by default, because the writer waits for it where that is not done for it.
         .pragma("wal_autocheckpoint", "8000")
         .busy_timeout(BUSY)
 }
@@ -254,67 +269,8 @@ impl Store for SqliteStore {
     ) -> Result<HashMap<Partition, Position>, StoreError> {
         self.rest().await;
         let (owner, now, until) = (owner.to_owned(), now.timestamp_micros(), until.timestamp_micros());
-        self.transaction("lease partitions", move |connection| {
-            Box::pin(async move {
-                sqlx::query(
-                    "insert into replica (id, seen_at) values ($1, $2) on conflict (id) do update set seen_at = $2",
-                )
-                .bind(&owner)
-                .bind(now)
-                .execute(&mut *connection)
-                .await?;
-                let dead = now - Duration::from_secs(6).as_micros() as i64;
-                sqlx::query("delete from replica where seen_at < $1").bind(dead).execute(&mut *connection).await?;
-                for partition in Partition::all() {
-                    sqlx::query("insert into partition_lease (partition) values ($1) on conflict do nothing")
-                        .bind(i64::from(partition.0))
-                        .execute(&mut *connection)
-                        .await?;
-                }
-                let alive: i64 = sqlx::query_scalar("select count(*) from replica").fetch_one(&mut *connection).await?;
-                let share = (i64::from(PARTITIONS) + alive.max(1) - 1) / alive.max(1);
-                // Above the share: the last ones go back. Below it: free ones are taken. The rest is renewed.
-                sqlx::query(
-                    "update partition_lease set owner = null, until = 0 where owner = $1 and partition not in
-                 (select partition from partition_lease where owner = $1 order by partition limit $2)",
-                )
-                .bind(&owner)
-                .bind(share)
-                .execute(&mut *connection)
-                .await?;
-                sqlx::query("update partition_lease set until = $2 where owner = $1 and until >= $3")
-                    .bind(&owner)
-                    .bind(until)
-                    .bind(now)
-                    .execute(&mut *connection)
-                    .await?;
-                sqlx::query(
-                    "update partition_lease set owner = $1, until = $2 where partition in
-                 (select partition from partition_lease where owner is null or until < $3 order by partition
-                  limit max(0, $4 - (select count(*) from partition_lease where owner = $1 and until >= $3)))",
-                )
-                .bind(&owner)
-                .bind(until)
-                .bind(now)
-                .bind(share)
-                .execute(&mut *connection)
-                .await?;
-                let rows = sqlx::query(
-                    "select partition, stream_created, sequence, message_time from partition_lease where owner = $1",
-                )
-                .bind(&owner)
-                .fetch_all(&mut *connection)
-                .await?;
-                let owned = rows.iter().map(|row| {
-                    let position = Position {
-                        stream_created: row.get("stream_created"),
-                        sequence: row.get::<i64, _>("sequence") as u64,
-                        message_time: row.get("message_time"),
-                    };
-                    (Partition(row.get("partition")), position)
-                });
-                Ok(owned.collect())
-            })
+        self.write("lease partitions", move |connection| {
+            Box::pin(async move { leases::lease(connection, &owner, now, until).await })
         })
         .await
     }
@@ -384,6 +340,8 @@ impl Store for SqliteStore {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Row as _;
+
     use super::*;
 
     #[tokio::test]
@@ -400,7 +358,10 @@ mod tests {
             work.await.expect("it is read")
         };
         // 2 is `full`: the write-ahead log is synced before a commit is answered.
-        assert_eq!((setting("pragma journal_mode").await, setting("pragma synchronous").await), ("wal".into(), "2".into()));
+        assert_eq!(
+            (setting("pragma journal_mode").await, setting("pragma synchronous").await),
+            ("wal".into(), "2".into())
+        );
     }
 
     #[tokio::test]
@@ -409,7 +370,9 @@ mod tests {
         let store = SqliteStore::open(&folder.path().join("journal.db")).await.expect("it opens");
         let replicas = async || {
             let count = store.write("read", |connection| {
-                Box::pin(async { sqlx::query_scalar::<_, i64>("select count(*) from replica").fetch_one(connection).await })
+                Box::pin(async {
+                    sqlx::query_scalar::<_, i64>("select count(*) from replica").fetch_one(connection).await
+                })
             });
             count.await.expect("it is read")
         };

@@ -24,66 +24,76 @@ pub(super) const FENCE: &str = "create temp table fence (lost integer not null c
 /// A transaction: the fence, then what those who passed it leave behind. What ended goes before what is planned, because what
 /// ends and is planned again in one append is planned. Lists are moved in only where that changes: SQLite writes to an index
 /// whenever one of its columns is set, be it to what it was.
-const RECORD: &str = "begin immediate;
+macro_rules! record {
+    ($more_fence:expr, $more:expr) => {
+        concat!(
+            "begin immediate;
 
-     insert or rollback into video
+             update or rollback video set seq = a.value ->> 2, unpublished = 1, progress = a.value ->> 3,
+                 title = a.value ->> 4, updated_at = a.value ->> 5
+             from json_each($1) a where video.id = a.value ->> 0 and seq = a.value ->> 1;
+             update or rollback fence set lost = json_array_length($1) - changes();",
+            $more_fence,
+            "update or rollback video set status = a.value ->> 1, forgotten_since = a.value ->> 2 from json_each($2) a
+             where video.id = a.value ->> 0 and (status <> a.value ->> 1 or forgotten_since is not a.value ->> 2);
+
+             insert or rollback into event (video_id, seq, recorded_at, command_id, type, body)
+             select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+                    cast(substr($7, value ->> '$[5][0]', value ->> '$[5][1]') as text)
+             from json_each($3);
+
+             delete from job
+             where (partition, video_id, id) in (select value ->> 0, value ->> 1, value ->> 2 from json_each($4));
+             insert or rollback into job
+                 (partition, video_id, id, user_id, service, attempt, sends, priority, not_before, body)
+             select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 0, value ->> 6,
+                    value ->> 7, substr($7, value ->> '$[8][0]', value ->> '$[8][1]')
+             from json_each($5);
+
+             insert or rollback into command (video_id, command_id, user_id, partition, recorded_at, outcome, in_vain)
+             select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+                    cast(substr($7, value ->> '$[5][0]', value ->> '$[5][1]') as text),
+                    not exists (select 1 from video where id = value ->> 0)
+             from json_each($6) where true on conflict do nothing;",
+            $more,
+            "commit"
+        )
+    };
+}
+
+/// What most appends need: each statement is a word between two threads.
+const RECORD: &str = record!("", "");
+/// The same with all that an append may have.
+const RECORD_ALL: &str = record!(
+    "insert or rollback into video
          (id, user_id, partition, seq, catalogue, status, progress, title, prompt, created_at, updated_at)
      select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
             value ->> 8, value ->> 9, value ->> 10
-     from json_each($1) where true on conflict do nothing;
-     update or rollback fence set lost = json_array_length($1) - changes();
-
-     update or rollback video set seq = a.value ->> 2, unpublished = 1, progress = a.value ->> 3, title = a.value ->> 4,
-         updated_at = a.value ->> 5
-     from json_each($2) a where video.id = a.value ->> 0 and seq = a.value ->> 1;
-     update or rollback fence set lost = json_array_length($2) - changes();
+     from json_each($8) where true on conflict do nothing;
+     update or rollback fence set lost = json_array_length($8) - changes();
 
      update or rollback fence set lost =
-         (select count(*) from json_each($3) s
-          where coalesce((select seq from video where video.id = s.value ->> 0), 0) <> s.value ->> 1);
+         (select count(*) from json_each($9) s
+          where coalesce((select seq from video where video.id = s.value ->> 0), 0) <> s.value ->> 1);",
+    "update or rollback video set deleted_at = a.value ->> 1, purge_at = a.value ->> 1, deleted_by = a.value ->> 2
+     from json_each($10) a where video.id = a.value ->> 0 and deleted_at is not a.value ->> 1;
 
-     update or rollback video set status = a.value ->> 1 from json_each($4) a
-     where video.id = a.value ->> 0 and status <> a.value ->> 1;
-     update or rollback video set forgotten_since = a.value ->> 2 from json_each($4) a
-     where video.id = a.value ->> 0 and forgotten_since is not a.value ->> 2;
-     update or rollback video set deleted_at = a.value ->> 1, purge_at = a.value ->> 1, deleted_by = a.value ->> 2
-     from json_each($5) a where video.id = a.value ->> 0 and deleted_at is not a.value ->> 1;
-
-     insert or rollback into event (video_id, seq, recorded_at, command_id, type, body)
-     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-            cast(substr($7, value ->> '$[5][0]', value ->> '$[5][1]') as text)
-     from json_each($6);
-
-     insert or rollback into artifact (id, video_id) select value ->> 0, value ->> 1 from json_each($8) where true
+     insert or rollback into artifact (id, video_id) select value ->> 0, value ->> 1 from json_each($11) where true
      on conflict do nothing;
 
      insert or rollback into ledger (video_id, job, attempt, position, user_id, branch, phase, artifact_key, model, unit,
          quantity, amount, booked_at)
      select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
             value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
-     from json_each($9);
-
-     insert or rollback into garbage (object_key, partition) select value ->> 0, value ->> 1 from json_each($10) where true
-     on conflict do nothing;
-
-     delete from job where (partition, video_id, id) in (select value ->> 0, value ->> 1, value ->> 2 from json_each($11));
-     insert or rollback into job
-         (partition, video_id, id, user_id, service, attempt, sends, priority, not_before, body)
-     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 0, value ->> 6, value ->> 7,
-            substr($7, value ->> '$[8][0]', value ->> '$[8][1]')
      from json_each($12);
 
-     insert or rollback into command (video_id, command_id, user_id, partition, recorded_at, outcome, in_vain)
-     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-            cast(substr($7, value ->> '$[5][0]', value ->> '$[5][1]') as text),
-            not exists (select 1 from video where id = value ->> 0)
-     from json_each($13) where true on conflict do nothing;
+     insert or rollback into garbage (object_key, partition) select value ->> 0, value ->> 1 from json_each($13) where true
+     on conflict do nothing;
 
      update or rollback partition_lease
      set stream_created = p.value ->> 2, sequence = p.value ->> 3, message_time = p.value ->> 4
-     from json_each($14) p where partition = p.value ->> 1 and owner = p.value ->> 0;
-
-     commit";
+     from json_each($14) p where partition = p.value ->> 1 and owner = p.value ->> 0;"
+);
 
 /// Records each append whole or not at all, all of them together where nobody has lost the fence; says who has.
 pub(super) async fn append(
@@ -231,23 +241,34 @@ async fn record(
     let positions = positions.iter().map(|Moved { owner, partition, position }| {
         (owner, partition.0, position.stream_created, position.sequence, position.message_time)
     });
-    let recorded = sqlx::query(RECORD)
-        .bind(to_json(&created)?)
+    let positions: Vec<_> = positions.collect();
+    let is_usual = created.is_empty()
+        && stayed.is_empty()
+        && deleted.is_empty()
+        && artifacts.is_empty()
+        && ledger.is_empty()
+        && garbage.is_empty()
+        && positions.is_empty();
+    let query = sqlx::query(if is_usual { RECORD } else { RECORD_ALL })
         .bind(to_json(&moved)?)
-        .bind(to_json(&stayed)?)
         .bind(to_json(&listed)?)
-        .bind(to_json(&deleted)?)
         .bind(to_json(&events)?)
-        .bind(bodies.0)
-        .bind(to_json(&artifacts)?)
-        .bind(to_json(&ledger)?)
-        .bind(to_json(&garbage)?)
         .bind(to_json(&gone)?)
         .bind(to_json(&planned)?)
         .bind(to_json(&outcomes)?)
-        .bind(to_json(&positions.collect::<Vec<_>>())?)
-        .execute(connection)
-        .await;
+        .bind(bodies.0);
+    let query = match is_usual {
+        true => query,
+        false => query
+            .bind(to_json(&created)?)
+            .bind(to_json(&stayed)?)
+            .bind(to_json(&deleted)?)
+            .bind(to_json(&artifacts)?)
+            .bind(to_json(&ledger)?)
+            .bind(to_json(&garbage)?)
+            .bind(to_json(&positions)?),
+    };
+    let recorded = query.execute(connection).await;
     match recorded {
         Ok(_) => Ok(true),
         // No other table has a check.
