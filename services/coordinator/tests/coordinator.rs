@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use coordinator::wire::{Outgoing, Wire as _};
+use coordinator::wire_nats::NatsWire;
 use messages::id::{JobId, UserId};
 use messages::phase::Phase;
 use messages::query::VideoStatus;
@@ -422,4 +424,20 @@ async fn what_somebody_waits_for_is_next_however_many_films_others_have() {
         stage.event(*film_of_many, "checkpoint_created", 2).await;
     }
     coordinator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_never_taken_keeps_no_other_from_leaving() {
+    let stage = Stage::set().await;
+    stage.bus.ensure_streams().await.expect("there are streams");
+    let message = |n: usize| Outgoing {
+        subject: "video.local.vid-1.event.job_done".to_owned(),
+        message_id: Some(format!("vid-1-{n}")),
+        headers: vec![("ce-id", format!("vid-1-{n}"))],
+        payload: if n == 2 { vec![b' '; 2 << 20].into() } else { "{}".into() },
+    };
+    let refused = NatsWire::new(stage.bus.clone()).publish(&[0, 1, 2, 3, 4].map(message)).await.expect("it is there");
+    assert_eq!(refused.iter().map(|refused| refused.index).collect::<Vec<_>>(), [2], "{refused:?}");
+    let mut stream = stage.bus.jetstream().get_stream(subject::VIDEO_EVENTS).await.expect("there is a stream");
+    assert_eq!(stream.info().await.expect("it is looked at").state.messages, 4);
 }

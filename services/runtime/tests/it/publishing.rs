@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use messages::subject;
-use runtime::bus::{PublishError, RequestError};
+use runtime::bus::{BatchMessage, PublishError, RequestError};
 
 use crate::harness::{Scene, queued};
 
@@ -32,6 +32,70 @@ async fn messages_on_their_way_together_keep_their_order() {
     }
     let acks = futures::future::try_join_all(receipts).await.expect("stored");
     assert!(acks.iter().zip(1..).all(|(ack, sequence)| ack.sequence == sequence));
+}
+
+fn batch(numbers: std::ops::Range<u32>) -> Vec<BatchMessage> {
+    let message = |number: u32| {
+        let mut headers = HeaderMap::new();
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, format!("vid-1-{number}"));
+        BatchMessage { subject: EVENT.into(), headers, payload: number.to_string().into() }
+    };
+    numbers.map(message).collect()
+}
+
+/// The bodies that are stored, in their order.
+async fn stored(scene: &Scene) -> Vec<u32> {
+    let mut stream = scene.bus.jetstream().get_stream(subject::VIDEO_EVENTS).await.expect("there is a stream");
+    let state = stream.info().await.expect("it is looked at").state.clone();
+    let mut found = Vec::new();
+    for sequence in state.first_sequence..=state.last_sequence {
+        let message = stream.get_raw_message(sequence).await.expect("it is read");
+        found.push(String::from_utf8_lossy(&message.payload).parse().expect("a number"));
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_stored_in_its_order_and_only_once() {
+    let scene = Scene::set().await;
+    scene.bus.publish_batch(batch(0..200)).await.expect("stored");
+    scene.bus.publish_batch(batch(0..200)).await.expect("stored before");
+    scene.bus.publish_batch(batch(150..250)).await.expect("stored, as far as it was not");
+    scene.bus.publish_batch(batch(250..251)).await.expect("stored alone");
+    scene.bus.publish_batch(Vec::new()).await.expect("nothing to store");
+    assert_eq!(stored(&scene).await, (0..251).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_of_several_publishers_do_not_get_into_each_others_way() {
+    let scene = Scene::set().await;
+    let other = scene.server.bus().await;
+    let rounds = |bus: runtime::bus::Bus, first: u32| async move {
+        for round in 0..10 {
+            let from = first + round * 50;
+            bus.publish_batch(batch(from..from + 50)).await.expect("stored");
+        }
+    };
+    tokio::join!(rounds(scene.bus.clone(), 0), rounds(scene.bus.clone(), 1000), rounds(other, 2000));
+    let found = stored(&scene).await;
+    assert_eq!(found.len(), 1500);
+    for first in [0, 1000, 2000] {
+        let own: Vec<_> = found.iter().copied().filter(|number| (first..first + 1000).contains(number)).collect();
+        assert_eq!(own, (first..first + 500).collect::<Vec<_>>(), "each keeps its order");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_breaks_off_says_so_and_the_next_one_is_stored() {
+    let scene = Scene::set().await;
+    let mut broken = batch(0..3);
+    broken[1].payload = Bytes::from(vec![b' '; 2 << 20]);
+    scene.bus.publish_batch(broken).await.expect_err("it is too large");
+    scene.bus.jetstream().delete_stream(subject::VIDEO_EVENTS).await.expect("deleted");
+    scene.bus.publish_batch(batch(0..3)).await.expect_err("there is no stream");
+    scene.bus.ensure_streams().await.expect("made again");
+    scene.bus.publish_batch(batch(0..3)).await.expect("stored");
+    assert_eq!(stored(&scene).await, [0, 1, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
