@@ -77,7 +77,9 @@ async fn run(
         // Rows of all transactions in one order, so that two of them never wait for each other.
         gathered.sort_by_key(|(append, _)| append.video);
         let now = clock.now();
-        let moved = if positions_due <= now { positions.take_moved() } else { Vec::new() };
+        // A clock that was set back holds nothing up.
+        let later = now < positions_due && positions_due <= now + POSITION_PAUSE;
+        let moved = if later { Vec::new() } else { positions.take_moved() };
         if !moved.is_empty() {
             positions_due = now + POSITION_PAUSE;
         }

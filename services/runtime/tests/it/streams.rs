@@ -28,12 +28,14 @@ async fn the_streams_are_as_designed() {
     assert_eq!(commands.duplicate_window, Duration::from_millis(100));
     assert!(commands.deny_delete && commands.deny_purge && !commands.allow_rollup);
     assert!(!commands.allow_message_ttl && !commands.allow_message_schedules && !commands.allow_message_counter);
+    assert!(!commands.allow_atomic_publish && !commands.allow_batch_publish, "people publish here");
     assert!(commands.subject_transform.is_some_and(|t| t.destination.contains("{{partition(32,2)}}")));
 
     let jobs = config(&scene.bus, subject::JOBS).await;
     assert_eq!((jobs.retention, jobs.discard), (RetentionPolicy::WorkQueue, DiscardPolicy::New));
     let events = config(&scene.bus, subject::VIDEO_EVENTS).await;
     assert_eq!((events.max_age, events.subjects), (30 * DAY, vec![subject::EVENT_FILTER.to_owned()]));
+    assert!(events.allow_batch_publish, "coordinators publish many at a time");
     let dead = config(&scene.bus, subject::DEAD_LETTERS).await;
     assert_eq!((dead.max_age, dead.subjects.len()), (90 * DAY, 2));
     for stream in [commands.storage, jobs.storage, events.storage, dead.storage] {
