@@ -19,6 +19,10 @@ use crate::data_folder::DataFolder;
 /// How long it may take to start and to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where a port for its NATS server is looked for.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 10_000;
+
 /// What it is made of.
 #[derive(Debug, Clone)]
 pub struct Setting {
@@ -73,7 +77,7 @@ pub struct Served {
 impl Served {
     /// Starts one in a folder of its own.
     pub async fn start(arguments: &BenchOrchestration, scratch: &Path, setting: &Setting) -> Result<Self, BenchError> {
-        let port = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port();
+        let port = free_port().await?;
         let folder = DataFolder::open(&scratch.join("data"))?;
         std::fs::write(scratch.join("models.toml"), models(setting.shape))?;
         let slots = arguments.slots.get();
@@ -140,6 +144,18 @@ impl Served {
         }
         Ok(())
     }
+}
+
+/// A port below those that systems give to outgoing connections: a client that tries again while the server is killed could
+/// be given the server's own port, and the server not get it back.
+async fn free_port() -> Result<u16, BenchError> {
+    let first = FIRST_PORT + (std::process::id() % u32::from(PORTS)) as u16;
+    for port in (first..FIRST_PORT + PORTS).chain(FIRST_PORT..first) {
+        if tokio::net::TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(BenchError::Process { service: "the cluster", reason: "no port is free for its NATS server".to_owned() })
 }
 
 fn launch(scratch: &Path, port: u16, slots: usize, setting: &Setting) -> Result<Child, BenchError> {
