@@ -27,7 +27,7 @@ fn migrate_an_empty_one(database: &str, shown: &str) {
     }
     let again = migrate(database).output().expect("it starts");
     assert!(again.status.success());
-    assert_eq!(said(&again), format!("{shown} is at version 3, as this program needs it"));
+    assert_eq!(said(&again), format!("{shown} is at version 4, as this program needs it"));
 }
 
 #[test]

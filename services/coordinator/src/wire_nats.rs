@@ -8,7 +8,7 @@ use async_nats::{HeaderMap, HeaderName};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;
-use messages::subject::{self, Partition};
+use messages::subject::{self, Partition, VideoSubject};
 use messages::trace;
 use runtime::bus::{BatchMessage, Bus, MOST_OF_A_BATCH, PublishError};
 
@@ -34,7 +34,7 @@ impl NatsWire {
     /// that were stored are recognised.
     async fn publish_together(&self, messages: &[Outgoing]) -> bool {
         let together = (2..=MOST_OF_A_BATCH).contains(&messages.len())
-            && messages.iter().all(|message| message.message_id.is_some() && message.subject.starts_with("video."));
+            && messages.iter().all(|message| message.message_id.is_some() && is_event(message));
         if !together {
             return false;
         }
@@ -51,6 +51,10 @@ impl NatsWire {
             }
         }
     }
+}
+
+fn is_event(message: &Outgoing) -> bool {
+    VideoSubject::parse(&message.subject).is_some()
 }
 
 fn headers(message: &Outgoing) -> HeaderMap {

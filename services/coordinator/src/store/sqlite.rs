@@ -1,7 +1,7 @@
 //! The embedded database: one file, one writer, many readers.
 //!
 //! Write-ahead log with `synchronous = full`: a committed append survives the loss of power. Transactions run in tasks of
-//! their own, because a dropped future must never leave one open on a connection that goes back to its pool.
+//! their own, because a dropped future must never leave one open for whoever writes next.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ impl SqliteStore {
     }
 }
 
-/// The connection that writes, one piece of work at a time. It is closed after an error, or a panic, and with it whatever
+/// A connection that may write, for one piece of work at a time. It is closed after an error, or a panic, and with it whatever
 /// was left open.
 #[derive(Debug)]
 struct Writer {
