@@ -863,7 +863,17 @@ impl Video {
     }
 
     fn select_version(&mut self, checkpoint: CheckpointId, key: ArtifactKey, version: u32) {
-        self.select_artifact(checkpoint, key, ArtifactId::derived(self.id, checkpoint, key, version));
+        if let Some(id) = self.made_here(checkpoint, key, version) {
+            self.select_artifact(checkpoint, key, id);
+        }
+    }
+
+    /// A version as the journal named it. Ids are derived only for what is new: how that is done has changed before, and a
+    /// video may go on under a program that does it otherwise.
+    fn made_here(&self, checkpoint: CheckpointId, key: ArtifactKey, version: u32) -> Option<ArtifactId> {
+        let versions = self.checkpoints.get(&checkpoint)?.versions.get(&key)?;
+        let mut made = versions.iter().rev().filter_map(|id| self.artifacts.get(id));
+        made.find(|made| made.checkpoint_id == checkpoint && made.version == version).map(|made| made.id)
     }
 
     /// Selects a version; a chunk brings the last frame that was made with it.
@@ -885,8 +895,7 @@ impl Video {
         let ArtifactKey::Chunk(n) = key else { return None };
         let chunk = self.artifacts.get(&id)?;
         let frame = ArtifactKey::ChunkLastFrame(n);
-        let frame_id = ArtifactId::derived(self.id, chunk.checkpoint_id, frame, chunk.version);
-        self.artifacts.contains_key(&frame_id).then_some((frame, frame_id))
+        self.made_here(chunk.checkpoint_id, frame, chunk.version).map(|id| (frame, id))
     }
 
     fn move_branch(&mut self, name: &BranchName, state: BranchState) {

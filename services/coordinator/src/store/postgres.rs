@@ -1,10 +1,11 @@
 //! The database of a cluster: any number of replicas, one server.
 //!
-//! Group commit is one statement for up to hundreds of appends (`append.sql`), so that there is one round trip, one sync
+//! Group commit is one statement for up to hundreds of appends (`postgres/append.rs`), so that there is one round trip, one sync
 //! and no transaction that could stay open. What needs a transaction has it in a task of its own, because a dropped future
 //! must never leave one open on a connection that goes back to its pool. Nothing waits for ever: not for a lock, not for
 //! a statement, not for a server that went silent.
 
+mod append;
 mod batch;
 mod connections;
 mod keeping;
@@ -31,7 +32,7 @@ use crate::config::DatabaseUrl;
 use batch::Batch;
 use connections::{Connections, connect};
 
-pub use batch::APPEND;
+pub use append::{APPEND, APPEND_ALL};
 pub use keeping::{MARK_EVENTS, MARK_JOBS, MARK_OUTCOMES};
 
 /// A store on a PostgreSQL server.

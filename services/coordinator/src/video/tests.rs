@@ -11,7 +11,7 @@ use messages::query::VideoStatus;
 use serde_json::json;
 
 use super::stage::{Stage, priced_catalogue, with_prompt};
-use super::{BranchState, CheckpointState, Reply};
+use super::{BranchState, CheckpointState, Reply, Video};
 
 #[test]
 fn a_film_stops_after_every_phase_and_goes_on_when_approved() {
@@ -266,6 +266,27 @@ fn w28_a_chunk_made_again_restitches_the_film_by_itself() {
     stage.ask("select", json!({"checkpoint_id": cut, "artifact_key": "chunk_0", "version": 1})).expect("can be undone");
     assert_eq!(stage.video().selected(cut, ArtifactKey::Stitched).expect("stitched").id, before);
     assert!(stage.planned().is_empty());
+}
+
+#[test]
+fn a_journal_whose_ids_were_derived_otherwise_gives_the_same_film() {
+    let (mut stage, cut) = Stage::at(Phase::Chunks, json!({"duration": 15}));
+    let chosen = |video: &Video| {
+        let keys = [ArtifactKey::Chunk(0), ArtifactKey::ChunkLastFrame(0), ArtifactKey::Stitched];
+        keys.map(|key| video.selected(cut, key).expect("selected").version)
+    };
+    let otherwise = |stage: &Stage| {
+        let journal = serde_json::to_string(&stage.journal).expect("writes");
+        let other = journal.replace("art-0195f0a0-1111-", "art-0195f0a0-2222-");
+        assert_ne!(other, journal);
+        let other: Vec<_> = serde_json::from_str(&other).expect("reads");
+        Video::replay(stage.id, &other, stage.video().catalogue.clone()).expect("a video")
+    };
+    stage.ask("regenerate", json!({"checkpoint_id": cut, "artifact_key": "chunk_0", "seed": 5})).expect("ordered");
+    stage.finish_all();
+    assert_eq!((chosen(stage.video()), chosen(&otherwise(&stage))), ([2, 2, 2], [2, 2, 2]));
+    stage.ask("select", json!({"checkpoint_id": cut, "artifact_key": "chunk_0", "version": 1})).expect("can be undone");
+    assert_eq!((chosen(stage.video()), chosen(&otherwise(&stage))), ([1, 1, 1], [1, 1, 1]));
 }
 
 #[test]

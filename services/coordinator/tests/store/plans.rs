@@ -1,6 +1,6 @@
 //! Every question that is asked while people wait is answered from an index, however many videos there are.
 
-use coordinator::store::{APPEND, MARK_EVENTS, MARK_JOBS, MARK_OUTCOMES, SqliteStore, statements};
+use coordinator::store::{APPEND, APPEND_ALL, MARK_EVENTS, MARK_JOBS, MARK_OUTCOMES, SqliteStore, statements};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _};
 
@@ -28,8 +28,9 @@ const QUESTIONS: [(&str, &str); 19] = [
     ("spending of a video", statements::LEDGER),
 ];
 
-const CHANGES: [(&str, &str); 4] = [
+const CHANGES: [(&str, &str); 5] = [
     ("a round of appends", APPEND),
+    ("a round of appends of every kind", APPEND_ALL),
     ("events have left", MARK_EVENTS),
     ("outcomes have left", MARK_OUTCOMES),
     ("jobs have left", MARK_JOBS),

@@ -1,4 +1,4 @@
-//! Appends as the arrays that `append.sql` takes: one row after the other, column by column.
+//! Appends as the arrays that their statement takes: one row after the other, column by column.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,22 +10,34 @@ use sqlx::query::Query;
 
 use super::super::rows::to_json;
 use super::super::{Append, Moved, PlannedJob, catalogue_of, nameless_artifacts, placed};
-
-/// A round of appends.
-pub const APPEND: &str = include_str!("append.sql");
+use super::append::{APPEND, APPEND_ALL};
 
 /// Everything of one round.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
+    usual: Usual,
+    more: More,
+}
+
+/// What [`APPEND`] takes.
+#[derive(Debug, Default)]
+struct Usual {
     appended: Appended,
-    catalogue: Catalogues,
     event: Events,
-    artifact: Artifacts,
-    spending: Spending,
-    garbage: Garbage,
     ended: Ended,
     planned: Planned,
     outcome: Outcomes,
+}
+
+/// What [`APPEND_ALL`] takes after it.
+#[derive(Debug, Default)]
+struct More {
+    created: Created,
+    stayed: Stayed,
+    catalogue: Catalogues,
+    artifact: Artifacts,
+    spending: Spending,
+    garbage: Garbage,
     position: Positions,
 }
 
@@ -52,18 +64,18 @@ columns!(Appended {
     partition: i64,
     expected: Option<i64>,
     seq: Option<i64>,
-    catalogue: Option<String>,
     status: Option<&'static str>,
     progress: Option<f64>,
     title: Option<String>,
-    prompt: Option<String>,
-    created_at: Option<i64>,
     updated_at: Option<i64>,
     deleted_at: Option<i64>,
     deleted_by: Option<String>,
     forgotten_since: Option<i64>,
-    based_on: Option<i64>,
 });
+
+columns!(Created { id: String, catalogue: String, prompt: String, created_at: i64 });
+
+columns!(Stayed { id: String, based_on: Option<i64> });
 
 columns!(Catalogues { digest: String, body: String });
 
@@ -130,94 +142,94 @@ impl Batch {
             }
             batch.add(append)?;
         }
+        let More { catalogue: kept, position: moved, .. } = &mut batch.more;
         for (digest, catalogue) in catalogues {
-            batch.catalogue.digest.push(digest);
-            batch.catalogue.body.push(to_json(catalogue.as_ref())?);
+            kept.digest.push(digest);
+            kept.body.push(to_json(catalogue.as_ref())?);
         }
         for Moved { owner, partition, position } in positions {
-            batch.position.owner.push(owner.clone());
-            batch.position.partition.push(i64::from(partition.0));
-            batch.position.stream_created.push(position.stream_created);
-            batch.position.sequence.push(position.sequence as i64);
-            batch.position.message_time.push(position.message_time);
+            moved.owner.push(owner.clone());
+            moved.partition.push(i64::from(partition.0));
+            moved.stream_created.push(position.stream_created);
+            moved.sequence.push(position.sequence as i64);
+            moved.message_time.push(position.message_time);
         }
         Ok(batch)
     }
 
     /// Digests of the catalogues that are stored with it.
     pub(super) fn catalogues(&self) -> &[String] {
-        &self.catalogue.digest
+        &self.more.catalogue.digest
     }
 
     pub(super) fn statement(self) -> Arrays {
-        let query = sqlx::query(APPEND);
-        let query = self.catalogue.bind(self.appended.bind(query));
-        let query = self.spending.bind(self.artifact.bind(self.event.bind(query)));
-        let query = self.planned.bind(self.ended.bind(self.garbage.bind(query)));
-        self.position.bind(self.outcome.bind(query))
+        let Self { usual, more } = self;
+        if more.is_empty() { usual.bind(sqlx::query(APPEND)) } else { more.bind(usual.bind(sqlx::query(APPEND_ALL))) }
     }
 
     fn add(&mut self, append: &Append) -> Result<(), sqlx::Error> {
         let video = append.video.to_string();
         self.add_appended(&video, append);
+        let Usual { event, ended, planned, outcome, .. } = &mut self.usual;
+        let More { artifact, spending, garbage, .. } = &mut self.more;
         for recorded in &append.events {
-            self.event.video_id.push(video.clone());
-            self.event.seq.push(recorded.seq as i64);
-            self.event.recorded_at.push(recorded.time.timestamp_micros());
-            self.event.command_id.push(recorded.command_id.as_ref().map(|id| id.as_str().to_owned()));
-            self.event.kind.push(recorded.event.name());
-            self.event.body.push(to_json(&recorded.event)?);
-            for artifact in nameless_artifacts(append.video, recorded) {
-                self.artifact.id.push(artifact.to_string());
-                self.artifact.video_id.push(video.clone());
+            event.video_id.push(video.clone());
+            event.seq.push(recorded.seq as i64);
+            event.recorded_at.push(recorded.time.timestamp_micros());
+            event.command_id.push(recorded.command_id.as_ref().map(|id| id.as_str().to_owned()));
+            event.kind.push(recorded.event.name());
+            event.body.push(to_json(&recorded.event)?);
+            for nameless in nameless_artifacts(append.video, recorded) {
+                artifact.id.push(nameless.to_string());
+                artifact.video_id.push(video.clone());
             }
         }
         for (position, row) in placed(&append.spent) {
-            self.spending.video_id.push(video.clone());
-            self.spending.job.push(row.job.to_string());
-            self.spending.attempt.push(i64::from(row.attempt));
-            self.spending.position.push(position as i64);
-            self.spending.branch.push(row.branch.as_str().to_owned());
-            self.spending.phase.push(i64::from(row.phase.number()));
-            self.spending.artifact_key.push(row.artifact_key.to_string());
-            self.spending.model.push(row.model.clone());
-            self.spending.unit.push(row.unit.clone());
-            self.spending.quantity.push(row.quantity);
-            self.spending.amount.push(row.amount_usd.micros() as i64);
-            self.spending.booked_at.push(row.time.timestamp_micros());
+            spending.video_id.push(video.clone());
+            spending.job.push(row.job.to_string());
+            spending.attempt.push(i64::from(row.attempt));
+            spending.position.push(position as i64);
+            spending.branch.push(row.branch.as_str().to_owned());
+            spending.phase.push(i64::from(row.phase.number()));
+            spending.artifact_key.push(row.artifact_key.to_string());
+            spending.model.push(row.model.clone());
+            spending.unit.push(row.unit.clone());
+            spending.quantity.push(row.quantity);
+            spending.amount.push(row.amount_usd.micros() as i64);
+            spending.booked_at.push(row.time.timestamp_micros());
         }
         for key in &append.garbage {
-            self.garbage.video_id.push(video.clone());
-            self.garbage.object_key.push(key.clone());
+            garbage.video_id.push(video.clone());
+            garbage.object_key.push(key.clone());
         }
         // One statement can touch a row only once: of the same job planned twice the last one counts, as one by one.
-        let planned: BTreeMap<JobId, &PlannedJob> = append.plan.iter().map(|job| (job.id, job)).collect();
-        let ended: HashSet<_> = append.ended.iter().filter(|id| !planned.contains_key(id)).collect();
-        for id in ended {
-            self.ended.video_id.push(video.clone());
-            self.ended.id.push(id.to_string());
+        let plan: BTreeMap<JobId, &PlannedJob> = append.plan.iter().map(|job| (job.id, job)).collect();
+        let only_ended: HashSet<_> = append.ended.iter().filter(|id| !plan.contains_key(id)).collect();
+        for id in only_ended {
+            ended.video_id.push(video.clone());
+            ended.id.push(id.to_string());
         }
-        for job in planned.into_values() {
-            self.planned.video_id.push(video.clone());
-            self.planned.id.push(job.id.to_string());
-            self.planned.user_id.push(job.user.as_str().to_owned());
-            self.planned.service.push(job.service.name());
-            self.planned.attempt.push(i64::from(job.attempt));
-            self.planned.priority.push(i64::from(job.interactive));
-            self.planned.not_before.push(job.not_before.timestamp_micros());
-            self.planned.body.push(job.body.to_vec());
+        for job in plan.into_values() {
+            planned.video_id.push(video.clone());
+            planned.id.push(job.id.to_string());
+            planned.user_id.push(job.user.as_str().to_owned());
+            planned.service.push(job.service.name());
+            planned.attempt.push(i64::from(job.attempt));
+            planned.priority.push(i64::from(job.interactive));
+            planned.not_before.push(job.not_before.timestamp_micros());
+            planned.body.push(job.body.to_vec());
         }
-        if let Some(outcome) = &append.outcome {
-            self.outcome.video_id.push(video);
-            self.outcome.command_id.push(outcome.command_id().as_str().to_owned());
-            self.outcome.recorded_at.push(outcome.time().timestamp_micros());
-            self.outcome.outcome.push(to_json(outcome)?);
+        if let Some(said) = &append.outcome {
+            outcome.video_id.push(video);
+            outcome.command_id.push(said.command_id().as_str().to_owned());
+            outcome.recorded_at.push(said.time().timestamp_micros());
+            outcome.outcome.push(to_json(said)?);
         }
         Ok(())
     }
 
     fn add_appended(&mut self, video: &str, append: &Append) {
-        let appended = &mut self.appended;
+        let appended = &mut self.usual.appended;
         appended.id.push(video.to_owned());
         appended.user_id.push(append.user.as_str().to_owned());
         appended.partition.push(i64::from(Partition::of(append.video).0));
@@ -225,19 +237,54 @@ impl Batch {
         let row = moved.map(|(row, _)| row);
         appended.expected.push(moved.map(|(_, (first, _))| first.seq as i64 - 1));
         appended.seq.push(moved.map(|(_, (_, last))| last.seq as i64));
-        let catalogue = moved.and_then(|(_, (first, _))| catalogue_of(first));
-        appended.catalogue.push(catalogue.map(|digest| digest.to_string()));
         appended.status.push(row.map(|row| row.status.name()));
         appended.progress.push(row.map(|row| row.progress));
         appended.title.push(row.and_then(|row| row.title.clone()));
-        appended.prompt.push(row.map(|row| row.prompt.clone()));
-        appended.created_at.push(row.map(|row| row.created_at.timestamp_micros()));
         appended.updated_at.push(row.map(|row| row.updated_at.timestamp_micros()));
         let deleted = row.and_then(|row| row.deleted.as_ref().zip(Some(row.updated_at)));
         appended.deleted_at.push(deleted.map(|(_, at)| at.timestamp_micros()));
         appended.deleted_by.push(deleted.map(|(by, _)| CommandId::as_str(by).to_owned()));
         let forgotten_since = row.and_then(|row| row.forgotten_since);
         appended.forgotten_since.push(forgotten_since.map(|since| since.timestamp_micros()));
-        appended.based_on.push(append.based_on.map(|seq| seq as i64));
+
+        let Some((row, (first, _))) = moved else {
+            let stayed = &mut self.more.stayed;
+            stayed.id.push(video.to_owned());
+            stayed.based_on.push(append.based_on.map(|seq| seq as i64));
+            return;
+        };
+        if let Some(catalogue) = catalogue_of(first) {
+            let created = &mut self.more.created;
+            created.id.push(video.to_owned());
+            created.catalogue.push(catalogue.to_string());
+            created.prompt.push(row.prompt.clone());
+            created.created_at.push(row.created_at.timestamp_micros());
+        }
+    }
+}
+
+impl Usual {
+    fn bind(self, query: Arrays) -> Arrays {
+        let query = self.event.bind(self.appended.bind(query));
+        self.outcome.bind(self.planned.bind(self.ended.bind(query)))
+    }
+}
+
+impl More {
+    fn is_empty(&self) -> bool {
+        let Self { created, stayed, catalogue, artifact, spending, garbage, position } = self;
+        created.id.is_empty()
+            && stayed.id.is_empty()
+            && catalogue.digest.is_empty()
+            && artifact.id.is_empty()
+            && spending.video_id.is_empty()
+            && garbage.object_key.is_empty()
+            && position.owner.is_empty()
+    }
+
+    fn bind(self, query: Arrays) -> Arrays {
+        let query = self.catalogue.bind(self.stayed.bind(self.created.bind(query)));
+        let query = self.garbage.bind(self.spending.bind(self.artifact.bind(query)));
+        self.position.bind(query)
     }
 }
