@@ -11,8 +11,7 @@ use runtime::clock::Clock;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics;
-use crate::position::Positions;
-use crate::store::{Append, Appended, Moved, Store, StoreError};
+use crate::store::{Append, Appended, Store, StoreError};
 
 /// The most appends of one transaction: enough to share a sync, few enough to answer within it.
 const MOST: usize = 256;
@@ -20,10 +19,6 @@ const MOST: usize = 256;
 const BUSY: usize = 8;
 /// How long those may take to join.
 const JOIN: Duration = Duration::from_millis(3);
-/// How often positions are recorded, with an append or, when there is none, alone. They may lag: what is read twice is
-/// recognised.
-const POSITION_PAUSE: Duration = Duration::from_millis(250);
-const POSITION_ALONE: Duration = Duration::from_secs(1);
 
 type Waiting = (Arc<Append>, oneshot::Sender<Result<Appended, StoreError>>);
 
@@ -34,10 +29,10 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Starts the loop, which writes positions down as `owner`; it ends when the last handle is gone.
-    pub fn start(store: Arc<dyn Store>, positions: Arc<Positions>, clock: Arc<dyn Clock>, owner: String) -> Self {
+    /// Starts the loop; it ends when the last handle is gone.
+    pub fn start(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(run(store, positions, clock, owner, receiver));
+        tokio::spawn(run(store, clock, receiver));
         Self { sender }
     }
 
@@ -50,21 +45,10 @@ impl Committer {
     }
 }
 
-async fn run(
-    store: Arc<dyn Store>,
-    positions: Arc<Positions>,
-    clock: Arc<dyn Clock>,
-    owner: String,
-    mut waiting: mpsc::UnboundedReceiver<Waiting>,
-) {
+async fn run(store: Arc<dyn Store>, clock: Arc<dyn Clock>, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
     let mut gathered: Vec<Waiting> = Vec::with_capacity(MOST);
     let mut busy = false;
-    let mut positions_due = clock.now();
-    loop {
-        let received = clock.within(POSITION_ALONE, waiting.recv_many(&mut gathered, MOST)).await;
-        if received == Some(0) {
-            return;
-        }
+    while waiting.recv_many(&mut gathered, MOST).await > 0 {
         if busy && gathered.len() < MOST {
             clock.sleep(JOIN).await;
             while gathered.len() < MOST
@@ -76,24 +60,9 @@ async fn run(
         busy = gathered.len() >= BUSY;
         // Rows of all transactions in one order, so that two of them never wait for each other.
         gathered.sort_by_key(|(append, _)| append.video);
-        let now = clock.now();
-        // A clock that was set back holds nothing up.
-        let later = now < positions_due && positions_due <= now + POSITION_PAUSE;
-        let moved = if later { Vec::new() } else { positions.take_moved() };
-        if !moved.is_empty() {
-            positions_due = now + POSITION_PAUSE;
-        }
-        if gathered.is_empty() && moved.is_empty() {
-            continue;
-        }
         let (appends, replies): (Vec<_>, Vec<_>) = gathered.drain(..).unzip();
-        let written = moved.iter().map(|(partition, position)| Moved {
-            owner: owner.clone(),
-            partition: *partition,
-            position: *position,
-        });
         let began = Instant::now();
-        match store.append(appends.clone(), written.collect()).await {
+        match store.append(appends.clone()).await {
             Ok(results) => {
                 metrics::committed(results.len(), began.elapsed());
                 replies.into_iter().zip(results).for_each(|(reply, result)| {
@@ -102,7 +71,6 @@ async fn run(
                 });
             }
             Err(error) => {
-                positions.give_back(moved);
                 tracing::debug!(error = %error, appends = appends.len(), "a transaction failed");
                 one_by_one(store.as_ref(), appends, replies).await;
             }
@@ -117,7 +85,7 @@ async fn one_by_one(
     replies: Vec<oneshot::Sender<Result<Appended, StoreError>>>,
 ) {
     for (append, reply) in appends.into_iter().zip(replies) {
-        let result = store.append(vec![append], Vec::new()).await;
+        let result = store.append(vec![append]).await;
         let _ = reply.send(result.map(|results| results.first().copied().unwrap_or(Appended::Lost)));
     }
 }

@@ -96,7 +96,7 @@ pub async fn run(
     let dispatcher = Dispatcher::start(Arc::clone(&wire), outbox.clone(), Arc::clone(&clock), settings.quotas());
     let around = Arc::new(Surroundings {
         store: Arc::clone(&store),
-        committer: Committer::start(Arc::clone(&store), Arc::clone(&positions), Arc::clone(&clock), instance.clone()),
+        committer: Committer::start(Arc::clone(&store), Arc::clone(&clock)),
         outbox,
         dispatcher: dispatcher.clone(),
         setup,
@@ -121,6 +121,8 @@ pub async fn run(
     let registration = register(&bus, &instance, figures, &store, keep_abandoned, &shutdown).await?;
 
     let standing = (Arc::clone(&actors), owned_now.clone(), Arc::clone(&positions));
+    let read =
+        position::write_down(Arc::clone(&store), positions, instance.clone(), Arc::clone(&clock), shutdown.clone());
     let mut tasks = tokio::task::JoinSet::new();
     // Whoever may report is heard before the first command is read.
     let desk = Desk {
@@ -130,6 +132,7 @@ pub async fn run(
         actors: Arc::clone(&actors),
         dispatcher: dispatcher.clone(),
     };
+    tasks.spawn(read);
     tasks.spawn(reports::listen(desk.clone(), owned_now.clone(), shutdown.clone()));
     tasks.spawn(reports::hear_progress(desk, shutdown.clone()));
     tasks.spawn(purge::run(purge, owned_now.clone(), shutdown.clone()));

@@ -5,14 +5,19 @@
 //! that a reading begins near the end of the stream and not where that partition was last heard of.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use messages::subject::Partition;
+use runtime::clock::Clock;
+use tokio_util::sync::CancellationToken;
 
-use crate::store::Position;
+use crate::store::{Position, Store};
 
 /// How far behind the reader an idle partition may stay: near enough, and written down seldom.
 const NEAR: u64 = 256;
+/// How often positions are written down.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// The positions of the partitions that this replica owns.
 #[derive(Debug, Default)]
@@ -175,6 +180,26 @@ impl Positions {
     /// Commands read and not yet recorded.
     pub fn lag(&self) -> usize {
         self.lock().values().map(|track| track.in_hand).sum()
+    }
+}
+
+/// Writes positions down as `owner`, apart from the appends, so that nobody who asked for something waits for it.
+pub async fn write_down(
+    store: Arc<dyn Store>,
+    positions: Arc<Positions>,
+    owner: String,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) {
+    while shutdown.run_until_cancelled(clock.sleep(PAUSE)).await.is_some() {
+        let moved = positions.take_moved();
+        if moved.is_empty() {
+            continue;
+        }
+        if let Err(error) = store.mark_read(&owner, moved.clone()).await {
+            tracing::debug!(error = %error, "positions are written down later");
+            positions.give_back(moved);
+        }
     }
 }
 

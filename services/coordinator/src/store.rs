@@ -207,17 +207,6 @@ pub struct Position {
     pub message_time: i64,
 }
 
-/// A position to be written down, by whoever may: the partition's owner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moved {
-    /// The replica that read so far. Without the lease it writes nothing.
-    pub owner: String,
-    /// The partition.
-    pub partition: Partition,
-    /// How far.
-    pub position: Position,
-}
-
 /// Something recorded that has not left for NATS.
 #[derive(Debug, Clone)]
 pub struct Unpublished {
@@ -261,9 +250,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// A video's journal; empty when there is no such video.
     async fn load(&self, video: VideoId) -> Result<Loaded, StoreError>;
 
-    /// Records many appends and positions, mostly in one transaction; each append whole or not at all. Losers of the fence are
-    /// left out, their neighbours commit.
-    async fn append(&self, appends: Vec<Arc<Append>>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError>;
+    /// Records many appends, mostly in one transaction; each append whole or not at all. Losers of the fence are left out,
+    /// their neighbours commit.
+    async fn append(&self, appends: Vec<Arc<Append>>) -> Result<Vec<Appended>, StoreError>;
+
+    /// Remembers how far `owner` has read the commands of partitions; of those that it does not own any more, nothing.
+    async fn mark_read(&self, owner: &str, positions: Vec<(Partition, Position)>) -> Result<(), StoreError>;
 
     /// Remembers what has left for NATS. Forgetting it would only send it again.
     async fn mark_published(&self, published: Published) -> Result<(), StoreError>;

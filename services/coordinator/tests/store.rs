@@ -49,7 +49,8 @@ macro_rules! conforms {
                 one_id_of_two_people_names_two_commands,
                 what_was_asked_in_vain_is_forgotten,
                 the_outcome_of_a_command_about_no_video_is_kept,
-                positions_are_recorded_together_with_appends,
+                an_owner_alone_says_how_far_a_partition_is_read,
+                one_append_that_cannot_be_written_takes_its_neighbours_back,
                 what_has_not_left_is_found_until_it_is_marked,
                 what_is_unfinished_of_one_video_is_found,
                 jobs_are_there_from_their_order_to_their_end,
@@ -198,7 +199,7 @@ async fn an_event_of_a_newer_program_is_named_and_never_dropped() {
     let neighbour = (2..).map(video).find(|id| Partition::of(*id) == partition).expect("there are enough");
     let stranger = (2..).map(video).find(|id| Partition::of(*id) != partition).expect("there are enough");
     for id in [newer, neighbour, stranger] {
-        store.append(vec![created(id).into(), made(id, 2).into()], Vec::new()).await.expect("it is recorded");
+        store.append(vec![created(id).into(), made(id, 2).into()]).await.expect("it is recorded");
     }
     sqlx::query("update event set type = 'video_dreamt', body = $1 where video_id = $2 and seq = 2")
         .bind(r#"{"type": "video_dreamt", "by": "an android"}"#)
@@ -240,7 +241,7 @@ async fn an_artifact_key_that_is_unknown_makes_its_job_wait_and_no_other() {
     let id = video(1);
     let plan = vec![samples::job(id, 1), samples::job(id, 2)];
     let order = coordinator::store::Append { plan, ..created(id) };
-    store.append(vec![order.into()], Vec::new()).await.expect("it is recorded");
+    store.append(vec![order.into()]).await.expect("it is recorded");
     let known = samples::job_id(id, 1).to_string();
     let newer = known.replace(&ArtifactKey::Beat(0).to_string(), "hologram_0");
     sqlx::query("update job set id = $1 where id = $2")

@@ -234,7 +234,7 @@ async fn record(store: &SqliteStore, events: Vec<Recorded>, catalogue: Catalogue
         garbage: Vec::new(),
         outcome: None,
     };
-    assert_eq!(store.append(vec![append.into()], Vec::new()).await.expect("it is recorded"), [Appended::Committed]);
+    assert_eq!(store.append(vec![append.into()]).await.expect("it is recorded"), [Appended::Committed]);
 }
 
 fn row_of(recorded: &Recorded) -> StoredRow {

@@ -25,12 +25,12 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use super::reads::{Reader, Reads, Value};
 use super::rounds::rounds;
 use super::{
-    Append, Appended, Loaded, Migrated, Moved, PlannedJob, Position, Published, Purgeable, Store, StoreError,
-    Unpublished, schema,
+    Append, Appended, Loaded, Migrated, PlannedJob, Position, Published, Purgeable, Store, StoreError, Unpublished,
+    schema,
 };
 use crate::config::DatabaseUrl;
 use batch::Batch;
-use connections::{Connections, connect};
+use connections::{Connections, START, Writer, connect};
 
 pub use append::{APPEND, APPEND_ALL};
 pub use keeping::{MARK_EVENTS, MARK_JOBS, MARK_OUTCOMES};
@@ -38,7 +38,8 @@ pub use keeping::{MARK_EVENTS, MARK_JOBS, MARK_OUTCOMES};
 /// A store on a PostgreSQL server.
 #[derive(Debug)]
 pub struct PostgresStore {
-    /// What must be on disk when it is answered.
+    /// What must be on disk when it is answered: appends, and the rest.
+    appends: Arc<Writer>,
     writers: Connections,
     /// What would only be done once more if it were lost: its commits are not waited for.
     notes: Connections,
@@ -51,11 +52,12 @@ impl PostgresStore {
     /// Connects, once the server is there; refuses tables of another version than this program's.
     pub async fn open(options: &PgConnectOptions) -> Result<Self, StoreError> {
         let unusable = |reason| unusable(options, reason);
-        let mut connection = connect(options).await.map_err(unusable)?;
+        let mut connection = connect(options, START).await.map_err(|error| unusable(explained(&error)))?;
         schema::check(&mut connection, &schema::POSTGRES).await.map_err(unusable)?;
         // A courtesy: the server would notice by itself.
         let _ = connection.close().await;
         Ok(Self {
+            appends: Arc::new(Writer::new(options)),
             writers: Connections::writers(options),
             notes: Connections::notes(options),
             reads: Reads::new(Connections::readers(options)),
@@ -66,7 +68,7 @@ impl PostgresStore {
     /// Brings the tables up to date.
     pub async fn migrate(options: &PgConnectOptions) -> Result<Migrated, StoreError> {
         let unusable = |reason| unusable(options, reason);
-        let mut connection = connect(options).await.map_err(unusable)?;
+        let mut connection = connect(options, START).await.map_err(|error| unusable(explained(&error)))?;
         let database = shown(options);
         let migrated = schema::migrate(&mut connection, &schema::POSTGRES, &database).await.map_err(unusable)?;
         let _ = connection.close().await;
@@ -76,6 +78,15 @@ impl PostgresStore {
 
 fn unusable(options: &PgConnectOptions, reason: String) -> StoreError {
     StoreError::Unusable { url: shown(options), reason }
+}
+
+/// Why a server cannot be talked to, in words.
+fn explained(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Io(error) => format!("no server answers there ({error})"),
+        sqlx::Error::Database(error) => format!("its server says \"{}\"", error.message()),
+        error => error.to_string(),
+    }
 }
 
 fn shown(options: &PgConnectOptions) -> String {
@@ -100,13 +111,15 @@ impl Store for PostgresStore {
         self.reads.load(video).await
     }
 
-    async fn append(&self, appends: Vec<Arc<Append>>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
+    async fn append(&self, appends: Vec<Arc<Append>>) -> Result<Vec<Appended>, StoreError> {
         let catalogues = Arc::clone(&self.catalogues);
-        self.writers
-            .run("record", move |connection| {
-                Box::pin(async move { append(connection, &appends, &positions, &catalogues).await })
-            })
+        self.appends
+            .run("record", move |connection| Box::pin(async move { append(connection, &appends, &catalogues).await }))
             .await
+    }
+
+    async fn mark_read(&self, owner: &str, positions: Vec<(Partition, Position)>) -> Result<(), StoreError> {
+        leases::mark_read(&self.notes, owner, positions).await
     }
 
     async fn mark_published(&self, published: Published) -> Result<(), StoreError> {
@@ -187,24 +200,21 @@ impl Store for PostgresStore {
 async fn append(
     connection: &mut PgConnection,
     appends: &[Arc<Append>],
-    positions: &[Moved],
     catalogues: &Mutex<HashSet<String>>,
 ) -> Result<Vec<Appended>, sqlx::Error> {
     let mut results = vec![Appended::Lost; appends.len()];
     let mut stored = Vec::new();
     let rounds = rounds(appends);
     let is_known = |digest: &str| catalogues.lock().unwrap_or_else(PoisonError::into_inner).contains(digest);
-    let batch = |places: &[usize], positions| {
-        Batch::new(places.iter().map(|place| appends[*place].as_ref()), positions, is_known)
-    };
+    let batch = |places: &[usize]| Batch::new(places.iter().map(|place| appends[*place].as_ref()), is_known);
     match rounds.as_slice() {
-        [] => stored.extend(run(connection, batch(&[], positions)?, &[], appends, &mut results).await?),
-        [places] => stored.extend(run(connection, batch(places, positions)?, places, appends, &mut results).await?),
+        [] => {}
+        [places] => stored.extend(run(connection, batch(places)?, places, appends, &mut results).await?),
         [first, later @ ..] => {
             let mut transaction = connection.begin().await?;
-            stored.extend(run(&mut transaction, batch(first, positions)?, first, appends, &mut results).await?);
+            stored.extend(run(&mut transaction, batch(first)?, first, appends, &mut results).await?);
             for places in later {
-                stored.extend(run(&mut transaction, batch(places, &[])?, places, appends, &mut results).await?);
+                stored.extend(run(&mut transaction, batch(places)?, places, appends, &mut results).await?);
             }
             transaction.commit().await?;
         }

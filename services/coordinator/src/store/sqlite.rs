@@ -21,8 +21,8 @@ use tokio::sync::Mutex;
 
 use super::reads::{Reader, Reads, Value};
 use super::{
-    Append, Appended, Loaded, Migrated, Moved, PlannedJob, Position, Published, Purgeable, Store, StoreError,
-    Unpublished, schema,
+    Append, Appended, Loaded, Migrated, PlannedJob, Position, Published, Purgeable, Store, StoreError, Unpublished,
+    schema,
 };
 
 mod append;
@@ -218,10 +218,16 @@ impl Store for SqliteStore {
         self.reads.load(video).await
     }
 
-    async fn append(&self, appends: Vec<Arc<Append>>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
+    async fn append(&self, appends: Vec<Arc<Append>>) -> Result<Vec<Appended>, StoreError> {
         self.quiet.store(false, Ordering::Relaxed);
+        self.write("record", move |connection| Box::pin(async move { append::append(connection, &appends).await }))
+            .await
+    }
+
+    async fn mark_read(&self, owner: &str, positions: Vec<(Partition, Position)>) -> Result<(), StoreError> {
+        let owner = owner.to_owned();
         self.write("record", move |connection| {
-            Box::pin(async move { append::append(connection, &appends, &positions).await })
+            Box::pin(async move { leases::mark_read(connection, &owner, &positions).await })
         })
         .await
     }

@@ -29,7 +29,7 @@ async fn opened(server: &PostgresServer) -> Arc<dyn Store> {
 async fn insist(store: &dyn Store, append: &Append) -> Appended {
     let since = Instant::now();
     loop {
-        match store.append(vec![append.clone().into()], Vec::new()).await {
+        match store.append(vec![append.clone().into()]).await {
             Ok(results) => return results[0],
             Err(error) => assert!(since.elapsed() < Duration::from_secs(30), "{}", sentence(&error)),
         }
@@ -118,7 +118,7 @@ async fn a_question_while_the_server_is_away_says_why() {
 async fn a_lock_that_somebody_holds_is_waited_for_and_not_for_ever() {
     let database = PostgresDatabase::new().await;
     let store = store::open(&named(&database.url)).await.expect("it opens");
-    let append = |n| store.append(vec![created(video(n)).into()], Vec::new());
+    let append = |n| store.append(vec![created(video(n)).into()]);
     append(1).await.expect("it is recorded");
     let mut somebody = connect(&database.url).await;
     let hold = "begin; lock table event in access exclusive mode";
@@ -171,7 +171,7 @@ async fn callers_that_go_away_leave_no_transaction_open_and_nothing_half_done() 
         let (store, appends) = batch(n);
         let asking = tokio::spawn(async move {
             let marks = Published { events: vec![(video(n * 8), 1)], ..Published::default() };
-            let _ = store.append(appends, Vec::new()).await;
+            let _ = store.append(appends).await;
             let _ = store.mark_published(marks).await;
         });
         for _ in 0..n % 20 {
@@ -206,7 +206,7 @@ async fn callers_that_go_away_leave_no_transaction_open_and_nothing_half_done() 
         for k in 1..8 {
             assert_eq!(seqs(store.as_ref(), video(n * 8 + k)).await.len(), recorded);
         }
-        let results = store.append(appends, Vec::new()).await.expect("it is answered");
+        let results = store.append(appends).await.expect("it is answered");
         let expected = if recorded == 0 { Appended::Committed } else { Appended::Lost };
         assert!(results.iter().all(|result| *result == expected), "{results:?}");
     }

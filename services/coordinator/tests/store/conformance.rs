@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coordinator::store::{Append, Appended, Moved, PlannedJob, Position, Published, SentJob, Store, StoreError};
+use coordinator::store::{Append, Appended, PlannedJob, Position, Published, SentJob, Store, StoreError};
 use messages::event::Event;
 use messages::id::{UserId, VideoId};
 use messages::query::{ListVideos, VideoStatus};
@@ -23,7 +23,7 @@ pub trait Database: Send + Sync {
 }
 
 pub async fn commit(store: &dyn Store, append: Append) {
-    let results = store.append(vec![append.into()], Vec::new()).await.expect("it is recorded");
+    let results = store.append(vec![append.into()]).await.expect("it is recorded");
     assert_eq!(results, [Appended::Committed]);
 }
 
@@ -60,7 +60,7 @@ pub async fn of_two_appends_in_the_same_place_one_is_recorded(store: &dyn Store)
     commit(store, kept).await;
 
     let batch = vec![winner.clone().into(), loser.into(), created(video(2)).into()];
-    let results = store.append(batch, Vec::new()).await.expect("it is recorded");
+    let results = store.append(batch).await.expect("it is recorded");
     assert_eq!(results, [Appended::Committed, Appended::Lost, Appended::Committed]);
 
     let loaded = store.load(video(1)).await.expect("it loads");
@@ -73,14 +73,14 @@ pub async fn of_two_appends_in_the_same_place_one_is_recorded(store: &dyn Store)
 }
 
 pub async fn of_many_appends_at_once_one_is_recorded(store: &dyn Store) {
-    let create = || store.append(vec![created(video(1)).into()], Vec::new());
+    let create = || store.append(vec![created(video(1)).into()]);
     let results = futures::future::join_all((0..8).map(|_| create())).await;
     let committed = |results: Vec<Result<Vec<Appended>, StoreError>>| {
         let results = results.into_iter().flat_map(|result| result.expect("it is answered"));
         results.filter(|result| *result == Appended::Committed).count()
     };
     assert_eq!(committed(results), 1);
-    let next = || store.append(vec![made(video(1), 2).into()], Vec::new());
+    let next = || store.append(vec![made(video(1), 2).into()]);
     assert_eq!(committed(futures::future::join_all((0..8).map(|_| next())).await), 1);
     assert_eq!(seqs(store, video(1)).await, [1, 2]);
 }
@@ -89,7 +89,7 @@ pub async fn an_append_after_a_hole_is_lost(store: &dyn Store) {
     commit(store, created(video(1))).await;
     for (video_id, seq) in [(video(1), 3), (video(1), 1), (video(2), 2)] {
         let late = if seq == 1 { created(video_id) } else { made(video_id, seq) };
-        let results = store.append(vec![late.into()], Vec::new()).await.expect("it is answered");
+        let results = store.append(vec![late.into()]).await.expect("it is answered");
         assert_eq!(results, [Appended::Lost], "{video_id} {seq}");
     }
     assert_eq!(seqs(store, video(1)).await, [1]);
@@ -100,7 +100,7 @@ pub async fn what_changes_nothing_is_lost_too_when_it_was_decided_upon_an_older_
     let decided = async |id, based_on| {
         let outcome = Some(outcome(&format!("on-{based_on}"), ""));
         let append = Append { based_on: Some(based_on), outcome, ..append(id, Vec::new()) };
-        store.append(vec![append.into()], Vec::new()).await.expect("it is answered")[0]
+        store.append(vec![append.into()]).await.expect("it is answered")[0]
     };
     assert_eq!(decided(video(1), 1).await, Appended::Lost, "there is no such video");
     assert_eq!(decided(video(1), 0).await, Appended::Committed);
@@ -171,34 +171,38 @@ pub async fn the_outcome_of_a_command_about_no_video_is_kept(store: &dyn Store) 
     assert_eq!(loaded.outcomes.into_values().collect::<Vec<_>>(), [outcome("a", "in vain")]);
 }
 
-pub async fn positions_are_recorded_together_with_appends(store: &dyn Store) {
-    let partition = Partition::of(video(1));
+pub async fn an_owner_alone_says_how_far_a_partition_is_read(store: &dyn Store) {
+    let (first, second) = (Partition(3), Partition(9));
     let position =
         Position { stream_created: 1_800_000_000_123_456_789, sequence: u64::from(u32::MAX) + 7, message_time: 42 };
     let of = async |owner: &str, seconds| {
-        store.lease(owner, at(seconds), at(seconds + 6)).await.expect("leased")[&partition]
+        let leased = store.lease(owner, at(seconds), at(seconds + 6)).await.expect("leased");
+        (leased[&first], leased[&second])
     };
-    let moved = |owner: &str, position| vec![Moved { owner: owner.to_owned(), partition, position }];
-    assert_eq!(of("a", 0).await, Position::default());
-    store.append(vec![created(video(1)).into()], moved("a", position)).await.expect("it is recorded");
-    assert_eq!(of("a", 1).await, position);
-
-    // The second event of the same number cannot be written, and takes everything beside it back.
-    let mut broken = made(video(1), 2);
-    broken.events.extend(made(video(1), 2).events);
     let further = Position { sequence: position.sequence + 1, ..position };
-    let failed = store.append(vec![created(video(2)).into(), broken.into()], moved("a", further)).await;
-    assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
-    assert_eq!(of("a", 2).await, position);
-    assert_eq!((seqs(store, video(1)).await, seqs(store, video(2)).await), (vec![1], vec![]));
+    assert_eq!(of("a", 0).await, (Position::default(), Position::default()));
+    // In any order.
+    store.mark_read("a", vec![(second, further), (first, position)]).await.expect("it is recorded");
+    assert_eq!(of("a", 1).await, (position, further));
+    store.mark_read("a", vec![(first, further)]).await.expect("it is recorded");
+    assert_eq!(of("a", 2).await, (further, further));
 
     store.release("a").await.expect("released");
-    assert_eq!(of("b", 3).await, position, "the next owner goes on there");
+    assert_eq!(of("b", 3).await, (further, further), "the next owner goes on there");
 
-    // Who lost the lease may still record, but says nothing about where to read on.
-    let stale = store.append(vec![made(video(1), 2).into()], moved("a", further)).await.expect("it is answered");
-    assert_eq!(stale, [Appended::Committed]);
-    assert_eq!(of("b", 4).await, position);
+    // Who lost the lease says nothing about where to read on.
+    store.mark_read("a", vec![(first, position)]).await.expect("it is answered");
+    assert_eq!(of("b", 4).await, (further, further));
+}
+
+pub async fn one_append_that_cannot_be_written_takes_its_neighbours_back(store: &dyn Store) {
+    commit(store, created(video(1))).await;
+    // The second event of the same number cannot be written.
+    let mut broken = made(video(1), 2);
+    broken.events.extend(made(video(1), 2).events);
+    let failed = store.append(vec![created(video(2)).into(), broken.into()]).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
+    assert_eq!((seqs(store, video(1)).await, seqs(store, video(2)).await), (vec![1], vec![]));
 }
 
 pub async fn what_has_not_left_is_found_until_it_is_marked(store: &dyn Store) {
@@ -463,8 +467,8 @@ pub async fn a_restart_keeps_everything(database: &dyn Database) {
     let store = database.open().await;
     lease(store.as_ref(), "a", 0).await;
     let first = Append { plan: vec![job(id, 1)], outcome: Some(outcome("a", "")), ..created(id) };
-    let moved = Moved { owner: "a".to_owned(), partition, position };
-    store.append(vec![first.clone().into()], vec![moved]).await.expect("it is recorded");
+    commit(store.as_ref(), first.clone()).await;
+    store.mark_read("a", vec![(partition, position)]).await.expect("it is recorded");
     let sent = SentJob { video: id, id: job_id(id, 1), attempt: 1, sends: 3 };
     let jobs_sent = Published { jobs: vec![sent], ..Published::default() };
     store.mark_published(jobs_sent).await.expect("it is marked");
@@ -488,7 +492,7 @@ pub async fn an_abandoned_append_holds_nothing_up(database: &dyn Database) {
     for n in 0..60_u128 {
         let task = tokio::spawn({
             let store = store.clone();
-            async move { store.append(vec![created(video(n)).into()], Vec::new()).await }
+            async move { store.append(vec![created(video(n)).into()]).await }
         });
         // Some are dropped before their first step, some while they wait, some while they write.
         for _ in 0..n % 20 {
@@ -515,7 +519,7 @@ pub async fn an_abandoned_append_holds_nothing_up(database: &dyn Database) {
         // Abandoned ones are recorded whole or not at all.
         let loaded = store.load(video(n)).await.expect("it loads");
         assert!(loaded.journal.len() <= 1);
-        let results = store.append(vec![created(video(n)).into()], Vec::new()).await.expect("it is answered");
+        let results = store.append(vec![created(video(n)).into()]).await.expect("it is answered");
         let expected = if loaded.journal.is_empty() { Appended::Committed } else { Appended::Lost };
         assert_eq!(results, [expected]);
     }

@@ -56,7 +56,7 @@ pub async fn what_was_spent_is_in_the_ledger_and_stays_when_the_video_goes(store
     commit(store, created(id)).await;
     commit(store, Append { spent: rows[..2].to_vec(), ..made(id, 2) }).await;
     let lost = Append { spent: vec![spent(id, 7, 7)], ..made(id, 2) };
-    assert_eq!(store.append(vec![lost.into()], Vec::new()).await.expect("it is answered"), [Appended::Lost]);
+    assert_eq!(store.append(vec![lost.into()]).await.expect("it is answered"), [Appended::Lost]);
     let gone = Event::VideoDeleted { by: parts::user(), how: Via::Http };
     let row = VideoRow { deleted: Some(parts::command_id()), ..row(60) };
     let last = append(id, vec![(3, gone)]);
@@ -111,7 +111,7 @@ pub async fn what_is_purged_leaves_a_tombstone_and_nothing_brings_it_back(store:
     let buried = Video::tombstone(id, parts::user(), 3, at(60), parts::command_id());
     assert_eq!(loaded.video(id), Some(buried));
 
-    let again = store.append(vec![created(id).into()], Vec::new()).await.expect("it is answered");
+    let again = store.append(vec![created(id).into()]).await.expect("it is answered");
     assert_eq!(again, [Appended::Lost], "its first event is long past");
     assert_eq!(seqs(store, other).await, [1, 2], "its neighbour stays whole");
     assert_eq!((jobs(store, other).await.len(), store.load(other).await.expect("it loads").tombstone), (1, None));
@@ -180,7 +180,7 @@ pub async fn garbage_is_there_until_it_is_deleted(store: &dyn Store) {
     commit(store, created(id)).await;
     commit(store, Append { garbage: keys(&["a/1", "a/2", "a/3"]), ..made(id, 2) }).await;
     let lost = Append { garbage: keys(&["a/4"]), ..made(id, 2) };
-    assert_eq!(store.append(vec![lost.into()], Vec::new()).await.expect("it is answered"), [Appended::Lost]);
+    assert_eq!(store.append(vec![lost.into()]).await.expect("it is answered"), [Appended::Lost]);
     commit(store, Append { garbage: keys(&["a/3"]), ..made(id, 3) }).await;
     assert_eq!(garbage().await, ["a/1", "a/2", "a/3"]);
     store.garbage_deleted(keys(&["a/1", "a/3", "never/was"])).await.expect("it is recorded");

@@ -87,7 +87,7 @@ async fn upgraded(database: DatabaseUrl, undo: impl AsyncFn()) {
     let [left, waiting] = [1, 2].map(video);
     for id in [left, waiting] {
         let first = Append { plan: vec![job(id, 1)], ..created(id) };
-        before.append(vec![first.into(), made(id, 2).into()], Vec::new()).await.expect("it is recorded");
+        before.append(vec![first.into(), made(id, 2).into()]).await.expect("it is recorded");
     }
     let published = Published { events: vec![(left, 2), (waiting, 1)], ..Published::default() };
     before.mark_published(published).await.expect("it is written down");
@@ -102,7 +102,7 @@ async fn upgraded(database: DatabaseUrl, undo: impl AsyncFn()) {
     let found: Vec<_> = found.iter().map(|found| (found.video, seqs(found))).collect();
     assert_eq!(found, [(waiting, vec![2])]);
     assert_eq!(jobs(after.as_ref(), left).await, [job(left, 1)]);
-    after.append(vec![made(left, 3).into()], Vec::new()).await.expect("it is recorded");
+    after.append(vec![made(left, 3).into()]).await.expect("it is recorded");
     let found = after.unpublished(vec![Partition::of(left)]).await.expect("it is read");
     assert!(found.iter().any(|found| found.video == left), "what is new waits too");
 }

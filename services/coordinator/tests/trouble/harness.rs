@@ -14,8 +14,7 @@ use coordinator::dispatcher::{Dispatcher, Quotas};
 use coordinator::outbox::Outbox;
 use coordinator::position::Positions;
 use coordinator::store::{
-    Append, Appended, Loaded, Moved, PlannedJob, Position, Published, Purgeable, SqliteStore, Store, StoreError,
-    Unpublished,
+    Append, Appended, Loaded, PlannedJob, Position, Published, Purgeable, SqliteStore, Store, StoreError, Unpublished,
 };
 use coordinator::video::Setup;
 use coordinator::wire::{CommandLog, Commands, LogIdentity, Outgoing, Refused, StoredCommand, Wire, WireError};
@@ -94,7 +93,7 @@ impl Stage {
         let catalogue = Arc::new(Catalogue::shipped().expect("it is valid"));
         let around = Arc::new(Surroundings {
             store: Arc::clone(&as_store),
-            committer: Committer::start(as_store, Arc::clone(&positions), Arc::clone(&as_clock), "test".to_owned()),
+            committer: Committer::start(as_store, Arc::clone(&as_clock)),
             outbox,
             dispatcher: dispatcher.clone(),
             setup: Setup::new(catalogue, vec!["local".to_owned()]),
@@ -333,15 +332,18 @@ impl Store for TestStore {
         self.inner.load(video).await
     }
 
-    async fn append(&self, appends: Vec<Arc<Append>>, positions: Vec<Moved>) -> Result<Vec<Appended>, StoreError> {
+    async fn append(&self, appends: Vec<Arc<Append>>) -> Result<Vec<Appended>, StoreError> {
         self.there()?;
-        let matters = !appends.is_empty();
         self.moves.fetch_add(appends.iter().filter(|append| !append.events.is_empty()).count(), Ordering::SeqCst);
-        let results = self.inner.append(appends, positions).await;
-        match matters && one_less(&self.lies) {
+        let results = self.inner.append(appends).await;
+        match one_less(&self.lies) {
             true => Err(StoreError::Unavailable { action: "record", source: sqlx::Error::WorkerCrashed }),
             false => results,
         }
+    }
+
+    async fn mark_read(&self, owner: &str, positions: Vec<(Partition, Position)>) -> Result<(), StoreError> {
+        self.inner.mark_read(owner, positions).await
     }
 
     async fn mark_published(&self, published: Published) -> Result<(), StoreError> {

@@ -137,19 +137,5 @@ pub const APPEND_ALL: &str = append!(
               select g.object_key, won.partition from unnest($55::text[], $56::text[]) as g (video_id, object_key)
               join won on won.id = g.video_id
               on conflict do nothing
-          ),
-          -- Only the owner says how far a partition is read.
-          owned_position as materialized (
-              select p.* from unnest($57::text[], $58::bigint[], $59::bigint[], $60::bigint[], $61::bigint[])
-                  as p (owner, partition, stream_created, sequence, message_time)
-              join partition_lease l on l.partition = p.partition
-              order by p.partition
-              for update of l
-          ),
-          moved_position as (
-              update partition_lease l
-              set stream_created = p.stream_created, sequence = p.sequence, message_time = p.message_time
-              from owned_position p
-              where l.partition = p.partition and l.owner = p.owner
           )"
 );

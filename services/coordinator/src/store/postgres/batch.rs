@@ -9,7 +9,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
 use super::super::rows::to_json;
-use super::super::{Append, Moved, PlannedJob, catalogue_of, nameless_artifacts, placed};
+use super::super::{Append, PlannedJob, catalogue_of, nameless_artifacts, placed};
 use super::append::{APPEND, APPEND_ALL};
 
 /// Everything of one round.
@@ -38,7 +38,6 @@ struct More {
     artifact: Artifacts,
     spending: Spending,
     garbage: Garbage,
-    position: Positions,
 }
 
 macro_rules! columns {
@@ -122,12 +121,9 @@ columns!(Planned {
 
 columns!(Outcomes { video_id: String, command_id: String, recorded_at: i64, outcome: String });
 
-columns!(Positions { owner: String, partition: i64, stream_created: i64, sequence: i64, message_time: i64 });
-
 impl Batch {
     pub(super) fn new<'a>(
         appends: impl IntoIterator<Item = &'a Append>,
-        positions: &[Moved],
         is_known: impl Fn(&str) -> bool,
     ) -> Result<Self, sqlx::Error> {
         let mut batch = Self::default();
@@ -142,17 +138,9 @@ impl Batch {
             }
             batch.add(append)?;
         }
-        let More { catalogue: kept, position: moved, .. } = &mut batch.more;
         for (digest, catalogue) in catalogues {
-            kept.digest.push(digest);
-            kept.body.push(to_json(catalogue.as_ref())?);
-        }
-        for Moved { owner, partition, position } in positions {
-            moved.owner.push(owner.clone());
-            moved.partition.push(i64::from(partition.0));
-            moved.stream_created.push(position.stream_created);
-            moved.sequence.push(position.sequence as i64);
-            moved.message_time.push(position.message_time);
+            batch.more.catalogue.digest.push(digest);
+            batch.more.catalogue.body.push(to_json(catalogue.as_ref())?);
         }
         Ok(batch)
     }
@@ -272,19 +260,17 @@ impl Usual {
 
 impl More {
     fn is_empty(&self) -> bool {
-        let Self { created, stayed, catalogue, artifact, spending, garbage, position } = self;
+        let Self { created, stayed, catalogue, artifact, spending, garbage } = self;
         created.id.is_empty()
             && stayed.id.is_empty()
             && catalogue.digest.is_empty()
             && artifact.id.is_empty()
             && spending.video_id.is_empty()
             && garbage.object_key.is_empty()
-            && position.owner.is_empty()
     }
 
     fn bind(self, query: Arrays) -> Arrays {
         let query = self.catalogue.bind(self.stayed.bind(self.created.bind(query)));
-        let query = self.garbage.bind(self.spending.bind(self.artifact.bind(query)));
-        self.position.bind(query)
+        self.garbage.bind(self.spending.bind(self.artifact.bind(query)))
     }
 }

@@ -1,16 +1,19 @@
 //! Connections to the server, by what they are for.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use sqlx::pool::PoolConnectionMetadata;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use super::super::StoreError;
 
 /// How long a start waits for a server that is not there yet.
-const START: Duration = Duration::from_secs(10);
+pub(super) const START: Duration = Duration::from_secs(10);
 /// How often it is asked meanwhile.
 const AGAIN: Duration = Duration::from_millis(200);
 /// How long a connection is waited for.
@@ -28,7 +31,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Two: one append at a time, and leases beside it.
+    /// Two: leases, and purges beside them.
     pub(super) fn writers(options: &PgConnectOptions) -> Self {
         Self::new(writing(2), limited(options))
     }
@@ -60,9 +63,7 @@ impl Connections {
         W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
         let connections = self.clone();
-        let task = tokio::spawn(async move { connections.here(action, work).await });
-        let lost = |error| StoreError::Unavailable { action, source: sqlx::Error::Io(std::io::Error::other(error)) };
-        task.await.map_err(lost)?
+        ended(action, tokio::spawn(async move { connections.here(action, work).await })).await?
     }
 
     /// The same as one transaction.
@@ -94,7 +95,7 @@ impl Connections {
                 Err(_) => {
                     // There is no talking to it any more, not even to say goodbye.
                     drop(connection.detach());
-                    Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server went silent")))
+                    Err(silence())
                 }
             }
         };
@@ -117,42 +118,111 @@ impl Connections {
     }
 }
 
+/// The connection of appends, which people wait for: one piece of work at a time, and no word with the server but that. It is
+/// closed after an error or a panic, and with it whatever was left open.
+#[derive(Debug)]
+pub(super) struct Writer {
+    options: PgConnectOptions,
+    kept: Mutex<Option<Kept>>,
+}
+
+/// A connection that has nothing open.
+#[derive(Debug)]
+struct Kept {
+    connection: PgConnection,
+    since: Instant,
+}
+
+impl Writer {
+    pub(super) fn new(options: &PgConnectOptions) -> Self {
+        Self { options: limited(options), kept: Mutex::default() }
+    }
+
+    /// Runs `work`, in a task of its own: whoever asked may go away, the work ends all the same.
+    pub(super) async fn run<T, W>(self: &Arc<Self>, action: &'static str, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
+    {
+        let writer = Arc::clone(self);
+        let done = ended(action, tokio::spawn(async move { writer.here(work).await })).await?;
+        done.map_err(|source| StoreError::Unavailable { action, source })
+    }
+
+    async fn here<T, W>(&self, work: W) -> Result<T, sqlx::Error>
+    where
+        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
+    {
+        let mut slot = self.kept.lock().await;
+        let mut connection = match slot.take() {
+            Some(kept) => self.still_there(kept).await?,
+            None => connect(&self.options, ACQUIRE).await?,
+        };
+        let done = tokio::time::timeout(SILENCE, work(&mut connection)).await.map_err(|_| silence())??;
+        *slot = Some(Kept { connection, since: Instant::now() });
+        Ok(done)
+    }
+
+    /// It, or a new one in its place.
+    async fn still_there(&self, mut kept: Kept) -> Result<PgConnection, sqlx::Error> {
+        if kept.since.elapsed() <= FRESH {
+            return Ok(kept.connection);
+        }
+        match tokio::time::timeout(ACQUIRE, kept.connection.ping()).await {
+            Ok(Ok(())) => Ok(kept.connection),
+            Ok(Err(_)) | Err(_) => connect(&self.options, ACQUIRE).await,
+        }
+    }
+}
+
+/// What a task of its own gave.
+async fn ended<T>(action: &'static str, task: JoinHandle<T>) -> Result<T, StoreError> {
+    let lost = |error| StoreError::Unavailable { action, source: sqlx::Error::Io(std::io::Error::other(error)) };
+    task.await.map_err(lost)
+}
+
+fn silence() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server went silent"))
+}
+
 /// Connects as soon as there is a server that takes connections; else says why none does.
-pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, String> {
-    let mut reason = "it does not answer".to_owned();
+pub(super) async fn connect(options: &PgConnectOptions, patience: Duration) -> Result<PgConnection, sqlx::Error> {
+    let mut reason = None;
     let connecting = async {
         loop {
-            let error = match options.connect().await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => error,
-            };
-            let passing = match &error {
-                sqlx::Error::Io(_) => true,
-                // Starting up or shutting down, or full.
-                sqlx::Error::Database(error) => error.code().is_some_and(|code| ["57P03", "53300"].contains(&&*code)),
-                _ => false,
-            };
-            reason = match error {
-                sqlx::Error::Io(error) => format!("no server answers there ({error})"),
-                sqlx::Error::Database(error) => format!("its server says \"{}\"", error.message()),
-                error => error.to_string(),
-            };
-            if !passing {
-                return Err(());
+            match options.connect().await {
+                Err(error) if will_pass(&error) => reason = Some(error),
+                connected => return connected,
             }
             tokio::time::sleep(AGAIN).await;
         }
     };
-    match tokio::time::timeout(START, connecting).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(())) | Err(_) => Err(reason),
+    match tokio::time::timeout(patience, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => Err(reason.unwrap_or_else(silence)),
+    }
+}
+
+/// Whether there may be a connection in a moment: the server is not there, starts, ends, or is full.
+fn will_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| ["57P03", "53300"].contains(&&*code)),
+        _ => false,
     }
 }
 
 /// Limits after which the server gives up by itself. Locks are held for milliseconds; a replica that is frozen while it
 /// holds some must not hold up the others.
+///
+/// Statements are planned once, and for tables of any size: they are all answered from indexes, but the server would take a
+/// table that is empty at that moment from end to end, and go on doing so when it has grown. Without `jit`, because what it
+/// is told not to do, and does where it must, it takes for so dear that it would compile it.
 fn limited(options: &PgConnectOptions) -> PgConnectOptions {
     options.clone().application_name("dailies").options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("jit", "off"),
         ("statement_timeout", "10s"),
         ("lock_timeout", "5s"),
         ("idle_in_transaction_session_timeout", "3s"),

@@ -98,6 +98,47 @@ fn owned(row: &PgRow) -> (Partition, Position) {
     (Partition(row.get::<i64, _>("partition") as _), position)
 }
 
+/// Remembers how far an owner has read. Whoever leases locks the rows in the same order.
+pub(super) async fn mark_read(
+    connections: &Connections,
+    owner: &str,
+    positions: Vec<(Partition, Position)>,
+) -> Result<(), StoreError> {
+    let owner = owner.to_owned();
+    let partitions: Vec<_> = positions.iter().map(|(partition, _)| i64::from(partition.0)).collect();
+    let positions = positions.into_iter().map(|(_, position)| position);
+    let (streams, read): (Vec<_>, Vec<_>) =
+        positions.map(|at| (at.stream_created, (at.sequence as i64, at.message_time))).unzip();
+    let (sequences, times): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+    connections
+        .run("record", move |connection| {
+            Box::pin(async move {
+                sqlx::query(
+                    "with owned as materialized (
+                         select p.* from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+                             as p (partition, stream_created, sequence, message_time)
+                         join partition_lease l on l.partition = p.partition
+                         order by p.partition
+                         for update of l
+                     )
+                     update partition_lease l
+                     set stream_created = p.stream_created, sequence = p.sequence, message_time = p.message_time
+                     from owned p
+                     where l.partition = p.partition and l.owner = $1",
+                )
+                .bind(owner)
+                .bind(partitions)
+                .bind(streams)
+                .bind(sequences)
+                .bind(times)
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
 pub(super) async fn release(connections: &Connections, owner: &str) -> Result<(), StoreError> {
     let owner = owner.to_owned();
     connections

@@ -14,7 +14,7 @@ use sqlx::error::ErrorKind;
 
 use super::super::rounds::rounds;
 use super::super::rows::to_json;
-use super::super::{Append, Appended, Moved, Published, SentJob, catalogue_of, nameless_artifacts, placed};
+use super::super::{Append, Appended, Published, SentJob, catalogue_of, nameless_artifacts, placed};
 
 /// What the writer keeps in memory: how many appends of a transaction found their video moved by somebody else. More than
 /// none ends the transaction.
@@ -88,33 +88,23 @@ const RECORD_ALL: &str = record!(
      from json_each($12);
 
      insert or rollback into garbage (object_key, partition) select value ->> 0, value ->> 1 from json_each($13) where true
-     on conflict do nothing;
-
-     update or rollback partition_lease
-     set stream_created = p.value ->> 2, sequence = p.value ->> 3, message_time = p.value ->> 4
-     from json_each($14) p where partition = p.value ->> 1 and owner = p.value ->> 0;"
+     on conflict do nothing;"
 );
 
 /// Records each append whole or not at all, all of them together where nobody has lost the fence; says who has.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
     appends: &[Arc<Append>],
-    positions: &[Moved],
 ) -> Result<Vec<Appended>, sqlx::Error> {
     keep_catalogues(connection, appends).await?;
     let mut results = vec![Appended::Lost; appends.len()];
-    let mut rounds = rounds(appends);
-    if rounds.is_empty() {
-        // Positions alone.
-        rounds.push(Vec::new());
-    }
-    for places in rounds {
+    for places in rounds(appends) {
         let round: Vec<_> = places.iter().filter_map(|place| appends.get(*place)).map(Arc::as_ref).collect();
-        let all_passed = record(connection, &round, positions).await?;
+        let all_passed = record(connection, &round).await?;
         for (place, append) in places.into_iter().zip(round) {
             // Where somebody has lost, everyone is tried alone.
             if let Some(result) = results.get_mut(place)
-                && (all_passed || record(connection, &[append], positions).await?)
+                && (all_passed || record(connection, &[append]).await?)
             {
                 *result = Appended::Committed;
             }
@@ -142,11 +132,7 @@ async fn keep_catalogues(connection: &mut SqliteConnection, appends: &[Arc<Appen
 }
 
 /// Records everything or nothing, in one transaction: nothing when somebody else has moved one of the videos.
-async fn record(
-    connection: &mut SqliteConnection,
-    appends: &[&Append],
-    positions: &[Moved],
-) -> Result<bool, sqlx::Error> {
+async fn record(connection: &mut SqliteConnection, appends: &[&Append]) -> Result<bool, sqlx::Error> {
     let (mut created, mut moved, mut stayed) = (Vec::new(), Vec::new(), Vec::new());
     let (mut listed, mut deleted) = (Vec::new(), Vec::new());
     let (mut events, mut artifacts, mut ledger, mut garbage) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -238,17 +224,12 @@ async fn record(
             ));
         }
     }
-    let positions = positions.iter().map(|Moved { owner, partition, position }| {
-        (owner, partition.0, position.stream_created, position.sequence, position.message_time)
-    });
-    let positions: Vec<_> = positions.collect();
     let is_usual = created.is_empty()
         && stayed.is_empty()
         && deleted.is_empty()
         && artifacts.is_empty()
         && ledger.is_empty()
-        && garbage.is_empty()
-        && positions.is_empty();
+        && garbage.is_empty();
     let query = sqlx::query(if is_usual { RECORD } else { RECORD_ALL })
         .bind(to_json(&moved)?)
         .bind(to_json(&listed)?)
@@ -265,8 +246,7 @@ async fn record(
             .bind(to_json(&deleted)?)
             .bind(to_json(&artifacts)?)
             .bind(to_json(&ledger)?)
-            .bind(to_json(&garbage)?)
-            .bind(to_json(&positions)?),
+            .bind(to_json(&garbage)?),
     };
     let recorded = query.execute(connection).await;
     match recorded {

@@ -50,3 +50,23 @@ pub(super) async fn lease(
     });
     Ok(owned.collect())
 }
+
+/// Remembers how far an owner has read.
+pub(super) async fn mark_read(
+    connection: &mut SqliteConnection,
+    owner: &str,
+    positions: &[(Partition, Position)],
+) -> Result<(), sqlx::Error> {
+    let rows = positions
+        .iter()
+        .map(|(partition, position)| (partition.0, position.stream_created, position.sequence, position.message_time));
+    sqlx::query(
+        "update partition_lease set stream_created = p.value ->> 1, sequence = p.value ->> 2, message_time = p.value ->> 3
+         from json_each($2) p where partition = p.value ->> 0 and owner = $1",
+    )
+    .bind(owner)
+    .bind(to_json(&rows.collect::<Vec<_>>())?)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
