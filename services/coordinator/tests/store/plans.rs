@@ -1,10 +1,17 @@
 //! Every question that is asked while people wait is answered from an index, however many videos there are.
 
-use coordinator::store::{APPEND, APPEND_ALL, MARK_EVENTS, MARK_JOBS, MARK_OUTCOMES, SqliteStore, statements};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use crate::servers::{PostgresDatabase, connect};
+use coordinator::store::{
+    self, APPEND, APPEND_ALL, Append, MARK_EVENTS, MARK_JOBS, MARK_OUTCOMES, Published, SentJob, SqliteStore,
+    statements,
+};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection, Row as _};
+
+use crate::samples::{created, job, job_id, made, video};
+use crate::servers::{PostgresDatabase, connect, named};
 
 const QUESTIONS: [(&str, &str); 19] = [
     ("whether anything is known of a video", statements::IS_KNOWN),
@@ -82,6 +89,50 @@ async fn postgresql_reads_no_table_from_end_to_end() {
         // There are as many rows as partitions.
         scanned.retain(|table| table != "partition_lease");
         assert!(scanned.is_empty(), "{what} reads all of {scanned:?}: {plan:#}");
+    }
+}
+
+/// Statements are planned when they are first run, mostly on tables that have no rows yet, and stay as they were planned.
+#[tokio::test]
+async fn what_postgresql_plans_for_empty_tables_is_right_for_full_ones() {
+    let database = PostgresDatabase::new().await;
+    let mut connection = connect(&database.url).await;
+    alone(&mut connection).await;
+    connection.execute("select pg_stat_reset()").await.expect("the counters start anew");
+    let store = store::open(&named(&database.url)).await.expect("it opens");
+    for n in 0..20 {
+        let order = Append { plan: vec![job(video(n), 1)], ..created(video(n)) };
+        store.append(vec![order.into()]).await.expect("it is recorded");
+        let sent = SentJob { video: video(n), id: job_id(video(n), 1), attempt: 1, sends: 1 };
+        let left = Published { events: vec![(video(n), 1)], jobs: vec![sent], ..Published::default() };
+        store.mark_published(left).await.expect("it is marked");
+        let done = Append { ended: vec![job_id(video(n), 1)], ..made(video(n), 2) };
+        store.append(vec![done.into()]).await.expect("it is recorded");
+        store.load(video(n)).await.expect("it loads");
+    }
+    drop(store);
+    // Its connections tell their counts when they end.
+    alone(&mut connection).await;
+    let scans = "select relname::text, seq_scan, n_tup_ins from pg_stat_user_tables order by relname";
+    let rows = connection.fetch_all(scans).await.expect("they are counted");
+    let counted: BTreeMap<String, (i64, i64)> = rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
+    for (table, rows) in [("video", 20), ("event", 40), ("job", 20), ("command", 0)] {
+        assert_eq!(counted[table], (0, rows), "scans of {table} from end to end, rows put in: {counted:?}");
+    }
+}
+
+/// Waits until nobody else is connected to this database.
+async fn alone(connection: &mut PgConnection) {
+    let others = "select count(*) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+    let since = Instant::now();
+    loop {
+        let others: i64 = connection.fetch_one(others).await.expect("they are counted").get(0);
+        if others == 0 {
+            return;
+        }
+        assert!(since.elapsed() < Duration::from_secs(10), "{others} connections stay");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
