@@ -169,7 +169,7 @@ async fn appends(store: &dyn Store, group: usize) -> Result<f64, BenchError> {
     let (started, mut count) = (Instant::now(), 0);
     while started.elapsed() < FOR {
         let appends = (0..group).map(|_| in_vain().map(Into::into)).collect::<Result<_, _>>()?;
-        store.append(appends, Vec::new()).await.map_err(failed)?;
+        store.append(appends).await.map_err(failed)?;
         count += group;
     }
     Ok(count as f64 / started.elapsed().as_secs_f64())
