@@ -26,6 +26,7 @@ use super::{
 };
 
 mod append;
+mod batch;
 mod leases;
 mod purge;
 

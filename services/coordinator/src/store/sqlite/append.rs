@@ -1,5 +1,5 @@
 //! Appends of many videos in one transaction and one trip to the database's own thread: whoever waits for one alone waits
-//! for little else than the disk. Rows travel as JSON, and what they have of any size beside it, in one piece.
+//! for little else than the disk.
 //!
 //! `or rollback` is what an error leads to anyway, and spares SQLite a copy of every page that it would need to undo half a
 //! statement.
@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use messages::subject::Partition;
-use serde::Serialize;
 use sqlx::SqliteConnection;
 use sqlx::error::ErrorKind;
 
 use super::super::rounds::rounds;
 use super::super::rows::to_json;
-use super::super::{Append, Appended, Published, SentJob, catalogue_of, nameless_artifacts, placed};
+use super::super::{Append, Appended, Published, SentJob, catalogue_of};
+use super::batch::Batch;
 
 /// What the writer keeps in memory: how many appends of a transaction found their video moved by somebody else. More than
 /// none ends the transaction.
@@ -62,9 +62,9 @@ macro_rules! record {
 }
 
 /// What most appends need: each statement is a word between two threads.
-const RECORD: &str = record!("", "");
+pub(super) const RECORD: &str = record!("", "");
 /// The same with all that an append may have.
-const RECORD_ALL: &str = record!(
+pub(super) const RECORD_ALL: &str = record!(
     "insert or rollback into video
          (id, user_id, partition, seq, catalogue, status, progress, title, prompt, created_at, updated_at)
      select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
@@ -133,123 +133,7 @@ async fn keep_catalogues(connection: &mut SqliteConnection, appends: &[Arc<Appen
 
 /// Records everything or nothing, in one transaction: nothing when somebody else has moved one of the videos.
 async fn record(connection: &mut SqliteConnection, appends: &[&Append]) -> Result<bool, sqlx::Error> {
-    let (mut created, mut moved, mut stayed) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut listed, mut deleted) = (Vec::new(), Vec::new());
-    let (mut events, mut artifacts, mut ledger, mut garbage) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut gone, mut planned, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
-    let mut bodies = Bodies(Vec::new());
-    for append in appends {
-        let (video, partition) = (append.video, Partition::of(append.video).0);
-        if let (Some(row), Some(first), Some(last)) = (&append.row, append.events.first(), append.events.last()) {
-            let updated_at = row.updated_at.timestamp_micros();
-            match catalogue_of(first) {
-                Some(digest) => created.push((
-                    video,
-                    &append.user,
-                    partition,
-                    last.seq,
-                    digest,
-                    row.status.name(),
-                    row.progress,
-                    &row.title,
-                    &row.prompt,
-                    row.created_at.timestamp_micros(),
-                    updated_at,
-                )),
-                None => {
-                    moved.push((video, first.seq - 1, last.seq, row.progress, &row.title, updated_at));
-                    let forgotten_since = row.forgotten_since.map(|since| since.timestamp_micros());
-                    listed.push((video, row.status.name(), forgotten_since));
-                    deleted.extend(row.deleted.as_ref().map(|by| (video, updated_at, by)));
-                }
-            }
-        } else {
-            stayed.extend(append.based_on.map(|seq| (video, seq)));
-        }
-        for recorded in &append.events {
-            events.push((
-                video,
-                recorded.seq,
-                recorded.time.timestamp_micros(),
-                &recorded.command_id,
-                recorded.event.name(),
-                bodies.add_json(&recorded.event)?,
-            ));
-            artifacts.extend(nameless_artifacts(video, recorded).map(|artifact| (artifact, video)));
-        }
-        for (position, row) in placed(&append.spent) {
-            ledger.push((
-                video,
-                row.job,
-                row.attempt,
-                position,
-                &append.user,
-                &row.branch,
-                row.phase.number(),
-                row.artifact_key,
-                &row.model,
-                &row.unit,
-                row.quantity,
-                row.amount_usd.micros(),
-                row.time.timestamp_micros(),
-            ));
-        }
-        garbage.extend(append.garbage.iter().map(|key| (key, partition)));
-        // One that is planned again is replaced.
-        let replaced = append.plan.iter().map(|job| job.id);
-        gone.extend(append.ended.iter().copied().chain(replaced).map(|job| (partition, video, job)));
-        // Of the same job planned twice the last one counts.
-        let plan: BTreeMap<_, _> = append.plan.iter().map(|job| (job.id, job)).collect();
-        for job in plan.into_values() {
-            planned.push((
-                partition,
-                video,
-                job.id,
-                &job.user,
-                job.service.name(),
-                job.attempt,
-                i64::from(job.interactive),
-                job.not_before.timestamp_micros(),
-                bodies.add(&job.body),
-            ));
-        }
-        if let Some(outcome) = &append.outcome {
-            outcomes.push((
-                video,
-                outcome.command_id(),
-                &append.user,
-                partition,
-                outcome.time().timestamp_micros(),
-                bodies.add_json(outcome)?,
-            ));
-        }
-    }
-    let is_usual = created.is_empty()
-        && stayed.is_empty()
-        && deleted.is_empty()
-        && artifacts.is_empty()
-        && ledger.is_empty()
-        && garbage.is_empty();
-    let query = sqlx::query(if is_usual { RECORD } else { RECORD_ALL })
-        .bind(to_json(&moved)?)
-        .bind(to_json(&listed)?)
-        .bind(to_json(&events)?)
-        .bind(to_json(&gone)?)
-        .bind(to_json(&planned)?)
-        .bind(to_json(&outcomes)?)
-        .bind(bodies.0);
-    let query = match is_usual {
-        true => query,
-        false => query
-            .bind(to_json(&created)?)
-            .bind(to_json(&stayed)?)
-            .bind(to_json(&deleted)?)
-            .bind(to_json(&artifacts)?)
-            .bind(to_json(&ledger)?)
-            .bind(to_json(&garbage)?),
-    };
-    let recorded = query.execute(connection).await;
-    match recorded {
+    match Batch::new(appends)?.statement().execute(connection).await {
         Ok(_) => Ok(true),
         // No other table has a check.
         Err(sqlx::Error::Database(error)) if error.kind() == ErrorKind::CheckViolation => Ok(false),
@@ -288,22 +172,4 @@ pub(super) async fn mark_published(
         .bind(to_json(&sent.collect::<Vec<_>>())?);
     mark.execute(connection).await?;
     Ok(())
-}
-
-/// What is too large to travel within JSON, one after the other.
-struct Bodies(Vec<u8>);
-
-impl Bodies {
-    /// Adds one, and gives where `substr` finds it: its first byte, counted from 1, and its length.
-    fn add(&mut self, body: &[u8]) -> (usize, usize) {
-        let first = self.0.len() + 1;
-        self.0.extend_from_slice(body);
-        (first, body.len())
-    }
-
-    fn add_json(&mut self, body: &impl Serialize) -> Result<(usize, usize), sqlx::Error> {
-        let before = self.0.len();
-        serde_json::to_writer(&mut self.0, body).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        Ok((before + 1, self.0.len() - before))
-    }
 }
