@@ -1,7 +1,7 @@
 //! The database of a cluster: any number of replicas, one server.
 //!
-//! Group commit is one statement for up to hundreds of appends (`postgres/append.rs`), so that there is one round trip, one sync
-//! and no transaction that could stay open. What needs a transaction has it in a task of its own, because a dropped future
+//! Group commit is one statement for up to hundreds of appends (`postgres/append.rs`), so that there is one round trip, one
+//! sync and no transaction that could stay open. What needs a transaction has it in a task of its own, because a dropped future
 //! must never leave one open on a connection that goes back to its pool. Nothing waits for ever: not for a lock, not for
 //! a statement, not for a server that went silent.
 
@@ -38,8 +38,9 @@ pub use keeping::{MARK_EVENTS, MARK_JOBS, MARK_OUTCOMES};
 /// A store on a PostgreSQL server.
 #[derive(Debug)]
 pub struct PostgresStore {
-    /// What must be on disk when it is answered: appends, and the rest.
+    /// Appends, which people wait for; on disk when they are answered.
     appends: Arc<Writer>,
+    /// Leases and purges, which must be on disk too.
     writers: Connections,
     /// What would only be done once more if it were lost: its commits are not waited for.
     notes: Connections,
