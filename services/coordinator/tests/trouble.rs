@@ -2,10 +2,13 @@
 //! stream takes, a database that is away. Over a real database, with a bus that does what its test tells it to.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::actor::{Actors, CommandMail, Mail, ReportMail};
 use coordinator::partition;
+use coordinator::position::write_down;
+use coordinator::store::Store;
 use coordinator::video::{Input, Reply};
 use messages::artifact::Digest;
 use messages::codec;
@@ -14,6 +17,7 @@ use messages::id::{UserId, VideoId};
 use messages::job::{Claim, ClaimReply, DeadLetter, Failed, FailureKind, NotWanted, Report};
 use messages::money::Usd;
 use messages::subject::Partition;
+use runtime::clock::Clock;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -243,6 +247,29 @@ async fn nothing_more_is_read_while_too_much_waits_for_the_database() {
     shutdown.cancel();
     drop(owned);
     reading.await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_that_the_database_did_not_take_are_written_down_when_it_is_back() {
+    let stage = Stage::set().await;
+    let (partition, at) = (Partition(5), stage.next_place());
+    let leased = async || {
+        let now = chrono::Utc::now();
+        stage.store.lease("test", now, now + chrono::TimeDelta::seconds(60)).await.expect("leased")[&partition]
+    };
+    assert_ne!(leased().await, at);
+    stage.store.away(true);
+    let shutdown = CancellationToken::new();
+    let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) = (stage.store.clone(), stage.clock.clone());
+    let positions = Arc::clone(&stage.positions);
+    let writing = tokio::spawn(write_down(store, positions, "test".to_owned(), clock, shutdown.clone()));
+    assert!(stage.positions.read(partition, at), "it is new");
+    stage.positions.recorded(partition, at);
+    until("it is tried", async || (stage.store.refused_marks() > 0).then_some(())).await;
+    stage.store.away(false);
+    until("it is written down", async || (leased().await == at).then_some(())).await;
+    shutdown.cancel();
+    writing.await.expect("it stops");
 }
 
 fn film() -> Value {

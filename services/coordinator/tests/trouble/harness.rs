@@ -70,6 +70,7 @@ impl Stage {
             lies: AtomicUsize::new(0),
             panics: AtomicUsize::new(0),
             away: AtomicBool::new(false),
+            refused_marks: AtomicUsize::new(0),
             moves: AtomicUsize::new(0),
         };
         Self::with(Arc::new(store))
@@ -285,6 +286,8 @@ pub struct TestStore {
     lies: AtomicUsize,
     panics: AtomicUsize,
     away: AtomicBool,
+    /// Positions that were not written down.
+    refused_marks: AtomicUsize,
     moves: AtomicUsize,
 }
 
@@ -302,6 +305,11 @@ impl TestStore {
     /// Panics at the next loads.
     pub fn panic(&self, times: usize) {
         self.panics.store(times, Ordering::SeqCst);
+    }
+
+    /// How often positions could not be written down.
+    pub fn refused_marks(&self) -> usize {
+        self.refused_marks.load(Ordering::SeqCst)
     }
 
     pub fn away(&self, away: bool) {
@@ -343,6 +351,9 @@ impl Store for TestStore {
     }
 
     async fn mark_read(&self, owner: &str, positions: Vec<(Partition, Position)>) -> Result<(), StoreError> {
+        self.there().inspect_err(|_| {
+            self.refused_marks.fetch_add(1, Ordering::SeqCst);
+        })?;
         self.inner.mark_read(owner, positions).await
     }
 
