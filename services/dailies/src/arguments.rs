@@ -317,9 +317,12 @@ pub struct BenchOrchestration {
     /// A PostgreSQL database to measure too; everything in it is the benchmark's.
     #[arg(long, value_name = "URL", env = "DAILIES_BENCH_DATABASE", hide_env_values = true, value_parser = secret)]
     pub postgres: Option<Secret>,
-    /// Jobs of each service at a time.
-    #[arg(long, value_name = "N", default_value = "128")]
+    /// Jobs of each service at a time while many videos are under way.
+    #[arg(long, value_name = "N", default_value = "256")]
     pub slots: NonZeroUsize,
+    /// The same while there is one.
+    #[arg(long, value_name = "N", default_value = "8")]
+    pub slots_one_at_a_time: NonZeroUsize,
     /// Measure only this.
     #[arg(long, value_enum, value_name = "FIGURE")]
     pub only: Option<Figure>,

@@ -70,14 +70,14 @@ async fn measure(
     }
     for postgres in databases {
         let name = if postgres.is_some() { "PostgreSQL" } else { "SQLite" };
-        let setting = Setting { postgres, nats_sync_always: false, tell: false, shape: Shape::Plain };
+        let slots = arguments.slots;
+        let setting = Setting { postgres, nats_sync_always: false, tell: false, shape: Shape::Plain, slots };
         if wanted(Figure::Raw) {
             screen.live(&[format!("{name}: the parts on their own …")]);
             let scratch = scratch(folder)?;
             report.commits.push((name, commits(scratch.path(), &setting).await?));
             if report.nats.is_none() {
-                let served =
-                    Served::start(arguments, scratch.path(), &Setting { postgres: None, ..setting.clone() }).await?;
+                let served = Served::start(scratch.path(), &Setting { postgres: None, ..setting.clone() }).await?;
                 report.nats = Some(raw::nats(&served.bus().await?).await?);
                 served.stop().await?;
             }
@@ -98,7 +98,7 @@ async fn measure(
         }
         if wanted(Figure::Latency) {
             screen.live(&[format!("{name}: one video at a time …")]);
-            let setting = Setting { tell: true, ..setting.clone() };
+            let setting = Setting { tell: true, slots: arguments.slots_one_at_a_time, ..setting.clone() };
             report.latencies.push(latency(arguments, folder, name, &setting).await?);
         }
         if wanted(Figure::Paused) {
@@ -133,7 +133,7 @@ async fn throughput(
     setting: &Setting,
 ) -> Result<Row, BenchError> {
     let scratch = scratch(folder)?;
-    let served = Served::start(arguments, scratch.path(), setting).await?;
+    let served = Served::start(scratch.path(), setting).await?;
     let mut driver = Driver::new(served.bus().await?, served.shape()).await?;
     driver.make(WARM.min(arguments.videos), arguments.in_flight).await?;
     let before = served.processor_seconds();
@@ -150,7 +150,7 @@ async fn latency(
     setting: &Setting,
 ) -> Result<Latency, BenchError> {
     let scratch = scratch(folder)?;
-    let served = Served::start(arguments, scratch.path(), setting).await?;
+    let served = Served::start(scratch.path(), setting).await?;
     let mut driver = Driver::new(served.bus().await?, served.shape()).await?;
     driver.make(WARM.min(arguments.videos), 16).await?;
     let times = driver.make_one_by_one(arguments.one_at_a_time).await?;
@@ -168,7 +168,7 @@ async fn at_rest(
     report: &mut Report,
 ) -> Result<(), BenchError> {
     let scratch = scratch(folder)?;
-    let mut served = Served::start(arguments, scratch.path(), setting).await?;
+    let mut served = Served::start(scratch.path(), setting).await?;
     let mut driver = Driver::new(served.bus().await?, served.shape()).await?;
     driver.make(WARM, arguments.in_flight).await?;
     tokio::time::sleep(SETTLED).await;

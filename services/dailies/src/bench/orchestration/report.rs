@@ -142,6 +142,7 @@ impl Report {
         let settings = json!({
             "in_flight": arguments.in_flight,
             "slots": arguments.slots,
+            "slots_one_at_a_time": arguments.slots_one_at_a_time,
             "sql": "synced at every commit",
             "nats": "one server, default sync unless a row says always",
             "log": "warn",

@@ -1,5 +1,6 @@
 //! The cluster under measurement, in a process of its own: started, looked at, killed, started again.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,7 +14,6 @@ use tokio::process::{Child, Command};
 use super::super::BenchError;
 use super::super::machine::processor_seconds;
 use super::super::orchestrated::nats_pid;
-use crate::arguments::BenchOrchestration;
 use crate::data_folder::DataFolder;
 
 /// How long it may take to start and to stop.
@@ -34,6 +34,8 @@ pub struct Setting {
     pub tell: bool,
     /// Which shape its films have.
     pub shape: Shape,
+    /// Jobs of each service at a time. Each that waits for work costs the server a look at every job that it gives out.
+    pub slots: NonZeroUsize,
 }
 
 /// How many jobs a film takes.
@@ -71,18 +73,16 @@ pub struct Served {
     scratch: PathBuf,
     port: u16,
     setting: Setting,
-    slots: usize,
 }
 
 impl Served {
     /// Starts one in a folder of its own.
-    pub async fn start(arguments: &BenchOrchestration, scratch: &Path, setting: &Setting) -> Result<Self, BenchError> {
+    pub async fn start(scratch: &Path, setting: &Setting) -> Result<Self, BenchError> {
         let port = free_port().await?;
         let folder = DataFolder::open(&scratch.join("data"))?;
         std::fs::write(scratch.join("models.toml"), models(setting.shape))?;
-        let slots = arguments.slots.get();
-        let child = launch(scratch, port, slots, setting)?;
-        let served = Self { child, folder, scratch: scratch.to_path_buf(), port, setting: setting.clone(), slots };
+        let child = launch(scratch, port, setting)?;
+        let served = Self { child, folder, scratch: scratch.to_path_buf(), port, setting: setting.clone() };
         served.ready().await?;
         Ok(served)
     }
@@ -116,7 +116,7 @@ impl Served {
             let _ = kill(Pid::from_raw(nats), Signal::SIGKILL);
         }
         self.child.kill().await?;
-        self.child = launch(&self.scratch, self.port, self.slots, &self.setting)?;
+        self.child = launch(&self.scratch, self.port, &self.setting)?;
         Ok(())
     }
 
@@ -158,10 +158,10 @@ async fn free_port() -> Result<u16, BenchError> {
     Err(BenchError::Process { service: "the cluster", reason: "no port is free for its NATS server".to_owned() })
 }
 
-fn launch(scratch: &Path, port: u16, slots: usize, setting: &Setting) -> Result<Child, BenchError> {
+fn launch(scratch: &Path, port: u16, setting: &Setting) -> Result<Child, BenchError> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench", "serve", "--data"]).arg(scratch.join("data"));
-    command.args(["--nats-port", &port.to_string(), "--slots", &slots.to_string()]);
+    command.args(["--nats-port", &port.to_string(), "--slots", &setting.slots.to_string()]);
     command.env("DAILIES_COORDINATOR__MODELS", scratch.join("models.toml"));
     // What is logged is not what is measured.
     command.env("RUST_LOG", "warn");
