@@ -11,7 +11,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | this one | the state, the table of inputs, what is asked of both |
+//! | this one | the state, the table of inputs, decisions and questions |
 //! | [`apply`] | what the journal makes of a video |
 //! | [`phase`] | how phases start, run, fail, go on again and end |
 //! | [`review`] | what people do at checkpoints |

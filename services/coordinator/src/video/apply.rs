@@ -16,8 +16,7 @@ use messages::phase::Phase;
 use messages::query::LedgerRow;
 use messages::video::{AutoContinue, Models, Request, Settings};
 
-use super::review;
-use super::{Approval, Branch, BranchState, Checkpoint, CheckpointState, Claimed, Job, JobState, Video};
+use super::{Approval, Branch, BranchState, Checkpoint, CheckpointState, Claimed, Job, JobState, Video, review};
 
 impl Video {
     /// The video that its first event makes; none when that is not a `VideoCreated`.
@@ -25,53 +24,50 @@ impl Video {
         let Event::VideoCreated { user, request, settings, catalogue: _, how: _, body } = &first.event else {
             return None;
         };
-        Some(Self {
-            id,
-            seq: first.seq,
-            user: user.clone(),
-            request: Arc::new(request.clone()),
-            create_body: *body,
-            created_by: first.command_id.clone(),
-            catalogue,
-            settings: settings.clone(),
-            created_at: first.time,
-            updated_at: first.time,
-            deleted: None,
-            current_branch: BranchName::main(),
-            branches: BTreeMap::new(),
-            checkpoints: BTreeMap::new(),
-            artifacts: BTreeMap::new(),
-            spec_digests: BTreeMap::new(),
-            collected: BTreeSet::new(),
-            jobs: BTreeMap::new(),
-            ledger: Vec::new(),
-        })
+        let bare = Self::bare(id, first.seq, user.clone(), first.time, request.clone(), settings.clone(), catalogue);
+        Some(Self { create_body: *body, created_by: first.command_id.clone(), ..bare })
     }
 
     /// What is left of a deleted video whose journal is gone: it answers as it did, and nothing brings it back.
     pub fn tombstone(id: VideoId, user: UserId, seq: u64, deleted_at: DateTime<Utc>, deleted_by: CommandId) -> Self {
         let nobody = String::new;
+        let request = Request {
+            prompt: String::new(),
+            description: None,
+            models: Models { language: nobody(), image: nobody(), video: nobody(), music: nobody() },
+            duration: None,
+            aspect_ratio: None,
+            template: None,
+            creativity: 0.0,
+            seed: 0,
+        };
+        let settings = Settings { title: None, auto_continue: AutoContinue::default(), budget_usd: None };
+        let catalogue = Arc::new(Catalogue { models: Vec::new(), beats: Vec::new(), archetypes: Vec::new() });
+        Self { deleted: Some(deleted_by), ..Self::bare(id, seq, user, deleted_at, request, settings, catalogue) }
+    }
+
+    /// A video in which nothing has been made yet.
+    fn bare(
+        id: VideoId,
+        seq: u64,
+        user: UserId,
+        created_at: DateTime<Utc>,
+        request: Request,
+        settings: Settings,
+        catalogue: Arc<Catalogue>,
+    ) -> Self {
         Self {
             id,
             seq,
             user,
-            request: Arc::new(Request {
-                prompt: String::new(),
-                description: None,
-                models: Models { language: nobody(), image: nobody(), video: nobody(), music: nobody() },
-                duration: None,
-                aspect_ratio: None,
-                template: None,
-                creativity: 0.0,
-                seed: 0,
-            }),
+            request: Arc::new(request),
             create_body: Digest::of(b""),
             created_by: None,
-            catalogue: Arc::new(Catalogue { models: Vec::new(), beats: Vec::new(), archetypes: Vec::new() }),
-            settings: Settings { title: None, auto_continue: AutoContinue::default(), budget_usd: None },
-            created_at: deleted_at,
-            updated_at: deleted_at,
-            deleted: Some(deleted_by),
+            catalogue,
+            settings,
+            created_at,
+            updated_at: created_at,
+            deleted: None,
             current_branch: BranchName::main(),
             branches: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
