@@ -164,7 +164,7 @@ impl Writer {
         // In KiB: what a busy transaction touches. What SQLite keeps beside the file stays in memory too.
         let options = options(&self.file).pragma("cache_size", "-8000").pragma("temp_store", "memory");
         let mut connection = options.connect().await?;
-        sqlx::raw_sql(append::FENCE).execute(&mut connection).await?;
+        sqlx::raw_sql(append::BATCHES).execute(&mut connection).await?;
         Ok(connection)
     }
 }

@@ -1,95 +1,88 @@
-//! Appends of many videos in one transaction and one trip to the database's own thread: whoever waits for one alone waits
-//! for little else than the disk.
-//!
-//! `or rollback` is what an error leads to anyway, and spares SQLite a copy of every page that it would need to undo half a
-//! statement.
+//! Appends of many videos in one transaction and one statement, so that whoever waits for one alone waits for little else
+//! than the disk: the database's own thread says something to another one after each statement, and a word from thread to
+//! thread costs more than most statements do.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use messages::subject::Partition;
 use sqlx::SqliteConnection;
-use sqlx::error::ErrorKind;
 
 use super::super::rounds::rounds;
 use super::super::rows::to_json;
 use super::super::{Append, Appended, Published, SentJob, catalogue_of};
 use super::batch::Batch;
 
-/// What the writer keeps in memory: how many appends of a transaction found their video moved by somebody else. More than
-/// none ends the transaction.
-pub(super) const FENCE: &str = "create temp table fence (lost integer not null check (lost = 0)) strict;
-     insert into fence (lost) values (0);";
+/// What [`APPEND`] says where a video was moved by somebody else.
+const LOST: &str = "the fence is lost";
 
-/// A transaction: the fence, then what those who passed it leave behind. What ended goes before what is planned, because what
-/// ends and is planned again in one append is planned. Lists are moved in only where that changes: SQLite writes to an index
-/// whenever one of its columns is set, be it to what it was.
-macro_rules! record {
-    ($more_fence:expr, $more:expr) => {
-        concat!(
-            "begin immediate;
+/// What the writer keeps in memory: what becomes of an inserted batch, as the trigger of a view that has no rows. First the
+/// fence, which ends the transaction if anybody has lost it; then what those who passed it leave behind. What ended goes
+/// before what is planned, because what ends and is planned again in one append is planned. Lists are moved in only where
+/// that changes: SQLite writes to an index whenever one of its columns is set, be it to what it was.
+pub(super) const BATCHES: &str = "
+create temp view batch (created, moved, stayed, listed, deleted, event, artifact, gone, planned, outcome, spending, garbage,
+    bodies) as select null, null, null, null, null, null, null, null, null, null, null, null, null where false;
 
-             update or rollback video set seq = a.value ->> 2, unpublished = 1, progress = a.value ->> 3,
-                 title = a.value ->> 4, updated_at = a.value ->> 5
-             from json_each($1) a where video.id = a.value ->> 0 and seq = a.value ->> 1;
-             update or rollback fence set lost = json_array_length($1) - changes();",
-            $more_fence,
-            "update or rollback video set status = a.value ->> 1, forgotten_since = a.value ->> 2 from json_each($2) a
-             where video.id = a.value ->> 0 and (status <> a.value ->> 1 or forgotten_since is not a.value ->> 2);
+create temp trigger batch_is_appended instead of insert on batch begin
+    insert into video
+        (id, user_id, partition, seq, catalogue, status, progress, title, prompt, created_at, updated_at)
+    select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+           value ->> 8, value ->> 9, value ->> 10
+    from json_each(new.created) where true on conflict do nothing;
+    select raise(rollback, 'the fence is lost') where changes() <> json_array_length(new.created);
 
-             insert or rollback into event (video_id, seq, recorded_at, command_id, type, body)
-             select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-                    cast(substr($7, value ->> '$[5][0]', value ->> '$[5][1]') as text)
-             from json_each($3);
+    update video set seq = a.value ->> 2, unpublished = 1, progress = a.value ->> 3, title = a.value ->> 4,
+        updated_at = a.value ->> 5
+    from json_each(new.moved) a where video.id = a.value ->> 0 and seq = a.value ->> 1;
+    select raise(rollback, 'the fence is lost') where changes() <> json_array_length(new.moved);
 
-             delete from job
-             where (partition, video_id, id) in (select value ->> 0, value ->> 1, value ->> 2 from json_each($4));
-             insert or rollback into job
-                 (partition, video_id, id, user_id, service, attempt, sends, priority, not_before, body)
-             select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 0, value ->> 6,
-                    value ->> 7, substr($7, value ->> '$[8][0]', value ->> '$[8][1]')
-             from json_each($5);
+    select raise(rollback, 'the fence is lost') from json_each(new.stayed) s
+    where coalesce((select seq from video where video.id = s.value ->> 0), 0) <> s.value ->> 1;
 
-             insert or rollback into command (video_id, command_id, user_id, partition, recorded_at, outcome, in_vain)
-             select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-                    cast(substr($7, value ->> '$[5][0]', value ->> '$[5][1]') as text),
-                    not exists (select 1 from video where id = value ->> 0)
-             from json_each($6) where true on conflict do nothing;",
-            $more,
-            "commit"
-        )
-    };
-}
+    update video set status = a.value ->> 1, forgotten_since = a.value ->> 2 from json_each(new.listed) a
+    where video.id = a.value ->> 0 and (status <> a.value ->> 1 or forgotten_since is not a.value ->> 2);
 
-/// What most appends need: each statement is a word between two threads.
-pub(super) const RECORD: &str = record!("", "");
-/// The same with all that an append may have.
-pub(super) const RECORD_ALL: &str = record!(
-    "insert or rollback into video
-         (id, user_id, partition, seq, catalogue, status, progress, title, prompt, created_at, updated_at)
-     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-            value ->> 8, value ->> 9, value ->> 10
-     from json_each($8) where true on conflict do nothing;
-     update or rollback fence set lost = json_array_length($8) - changes();
+    update video set deleted_at = a.value ->> 1, purge_at = a.value ->> 1, deleted_by = a.value ->> 2
+    from json_each(new.deleted) a where video.id = a.value ->> 0 and deleted_at is not a.value ->> 1;
 
-     update or rollback fence set lost =
-         (select count(*) from json_each($9) s
-          where coalesce((select seq from video where video.id = s.value ->> 0), 0) <> s.value ->> 1);",
-    "update or rollback video set deleted_at = a.value ->> 1, purge_at = a.value ->> 1, deleted_by = a.value ->> 2
-     from json_each($10) a where video.id = a.value ->> 0 and deleted_at is not a.value ->> 1;
+    insert into event (video_id, seq, recorded_at, command_id, type, body)
+    select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+           cast(substr(new.bodies, value ->> '$[5][0]', value ->> '$[5][1]') as text)
+    from json_each(new.event);
 
-     insert or rollback into artifact (id, video_id) select value ->> 0, value ->> 1 from json_each($11) where true
-     on conflict do nothing;
+    insert into artifact (id, video_id) select value ->> 0, value ->> 1 from json_each(new.artifact) where true
+    on conflict do nothing;
 
-     insert or rollback into ledger (video_id, job, attempt, position, user_id, branch, phase, artifact_key, model, unit,
-         quantity, amount, booked_at)
-     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-            value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
-     from json_each($12);
+    delete from job
+    where (partition, video_id, id) in (select value ->> 0, value ->> 1, value ->> 2 from json_each(new.gone));
+    insert into job (partition, video_id, id, user_id, service, attempt, sends, priority, not_before, body)
+    select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 0, value ->> 6, value ->> 7,
+           substr(new.bodies, value ->> '$[8][0]', value ->> '$[8][1]')
+    from json_each(new.planned);
 
-     insert or rollback into garbage (object_key, partition) select value ->> 0, value ->> 1 from json_each($13) where true
-     on conflict do nothing;"
-);
+    insert into command (video_id, command_id, user_id, partition, recorded_at, outcome, in_vain)
+    select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+           cast(substr(new.bodies, value ->> '$[5][0]', value ->> '$[5][1]') as text),
+           not exists (select 1 from video where id = value ->> 0)
+    from json_each(new.outcome) where true on conflict do nothing;
+
+    insert into ledger (video_id, job, attempt, position, user_id, branch, phase, artifact_key, model, unit, quantity,
+        amount, booked_at)
+    select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+           value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
+    from json_each(new.spending);
+
+    insert into garbage (object_key, partition) select value ->> 0, value ->> 1 from json_each(new.garbage) where true
+    on conflict do nothing;
+end;";
+
+/// A transaction of its own. `or rollback` counts for everything that the trigger does: it is what an error leads to anyway,
+/// and spares SQLite a copy of every page that it would need to undo half a statement.
+pub(super) const APPEND: &str =
+    "insert or rollback into batch (created, moved, stayed, listed, deleted, event, artifact, gone,
+        planned, outcome, spending, garbage, bodies)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 /// Records each append whole or not at all, all of them together where nobody has lost the fence; says who has.
 pub(super) async fn append(
@@ -135,8 +128,7 @@ async fn keep_catalogues(connection: &mut SqliteConnection, appends: &[Arc<Appen
 async fn record(connection: &mut SqliteConnection, appends: &[&Append]) -> Result<bool, sqlx::Error> {
     match Batch::new(appends)?.statement().execute(connection).await {
         Ok(_) => Ok(true),
-        // No other table has a check.
-        Err(sqlx::Error::Database(error)) if error.kind() == ErrorKind::CheckViolation => Ok(false),
+        Err(sqlx::Error::Database(error)) if error.message() == LOST => Ok(false),
         Err(error) => Err(error),
     }
 }

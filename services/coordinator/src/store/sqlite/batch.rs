@@ -10,39 +10,25 @@ use sqlx::sqlite::SqliteArguments;
 
 use super::super::rows::to_json;
 use super::super::{Append, PlannedJob, catalogue_of, nameless_artifacts, placed};
-use super::append::{RECORD, RECORD_ALL};
+use super::append::APPEND;
 
-/// Everything of one transaction.
+/// Everything of one transaction, list by list.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    usual: Usual,
-    more: More,
-}
-
-/// What [`RECORD`] takes.
-#[derive(Debug, Default)]
-struct Usual {
+    created: Rows,
     moved: Rows,
+    stayed: Rows,
     listed: Rows,
+    deleted: Rows,
     event: Rows,
+    artifact: Rows,
     gone: Rows,
     planned: Rows,
     outcome: Rows,
-    bodies: Bodies,
-}
-
-/// What [`RECORD_ALL`] takes after it.
-#[derive(Debug, Default)]
-struct More {
-    created: Rows,
-    stayed: Rows,
-    deleted: Rows,
-    artifact: Rows,
     spending: Rows,
     garbage: Rows,
+    bodies: Bodies,
 }
-
-type Arguments = Query<'static, Sqlite, SqliteArguments>;
 
 impl Batch {
     pub(super) fn new(appends: &[&Append]) -> Result<Self, sqlx::Error> {
@@ -56,9 +42,13 @@ impl Batch {
         Ok(batch)
     }
 
-    pub(super) fn statement(self) -> Arguments {
-        let Self { usual, more } = self;
-        if more.is_empty() { usual.bind(sqlx::query(RECORD)) } else { more.bind(usual.bind(sqlx::query(RECORD_ALL))) }
+    pub(super) fn statement(self) -> Query<'static, Sqlite, SqliteArguments> {
+        let Self { created, moved, stayed, listed, deleted, event, artifact, .. } = self;
+        let Self { gone, planned, outcome, spending, garbage, bodies, .. } = self;
+        let lists =
+            [created, moved, stayed, listed, deleted, event, artifact, gone, planned, outcome, spending, garbage];
+        let statement = lists.into_iter().fold(sqlx::query(APPEND), |statement, rows| statement.bind(rows.into_json()));
+        statement.bind(bodies.0)
     }
 
     /// The row of the video that is new, moves, or must not have moved.
@@ -66,13 +56,13 @@ impl Batch {
         let video = append.video;
         let (Some(row), Some(first), Some(last)) = (&append.row, append.events.first(), append.events.last()) else {
             return match append.based_on {
-                Some(seq) => self.more.stayed.push(&(video, seq)),
+                Some(seq) => self.stayed.push(&(video, seq)),
                 None => Ok(()),
             };
         };
         let updated_at = row.updated_at.timestamp_micros();
         if let Some(catalogue) = catalogue_of(first) {
-            return self.more.created.push(&(
+            return self.created.push(&(
                 video,
                 &append.user,
                 Partition::of(video).0,
@@ -86,19 +76,19 @@ impl Batch {
                 updated_at,
             ));
         }
-        self.usual.moved.push(&(video, first.seq - 1, last.seq, row.progress, &row.title, updated_at))?;
+        self.moved.push(&(video, first.seq - 1, last.seq, row.progress, &row.title, updated_at))?;
         let forgotten_since = row.forgotten_since.map(|since| since.timestamp_micros());
-        self.usual.listed.push(&(video, row.status.name(), forgotten_since))?;
+        self.listed.push(&(video, row.status.name(), forgotten_since))?;
         match &row.deleted {
-            Some(by) => self.more.deleted.push(&(video, updated_at, by)),
+            Some(by) => self.deleted.push(&(video, updated_at, by)),
             None => Ok(()),
         }
     }
 
     fn add_events(&mut self, append: &Append) -> Result<(), sqlx::Error> {
         for recorded in &append.events {
-            let body = self.usual.bodies.add_json(&recorded.event)?;
-            self.usual.event.push(&(
+            let body = self.bodies.add_json(&recorded.event)?;
+            self.event.push(&(
                 append.video,
                 recorded.seq,
                 recorded.time.timestamp_micros(),
@@ -107,7 +97,7 @@ impl Batch {
                 body,
             ))?;
             for artifact in nameless_artifacts(append.video, recorded) {
-                self.more.artifact.push(&(artifact, append.video))?;
+                self.artifact.push(&(artifact, append.video))?;
             }
         }
         Ok(())
@@ -118,12 +108,12 @@ impl Batch {
         // One that is planned again is replaced.
         let replaced = append.plan.iter().map(|job| job.id);
         for job in append.ended.iter().copied().chain(replaced) {
-            self.usual.gone.push(&(partition, video, job))?;
+            self.gone.push(&(partition, video, job))?;
         }
         // Of the same job planned twice the last one counts.
         let plan: BTreeMap<_, _> = append.plan.iter().map(|job| (job.id, job)).collect();
         for PlannedJob { id, user, service, attempt, interactive, not_before, body, .. } in plan.into_values() {
-            self.usual.planned.push(&(
+            self.planned.push(&(
                 partition,
                 video,
                 id,
@@ -132,7 +122,7 @@ impl Batch {
                 attempt,
                 i64::from(*interactive),
                 not_before.timestamp_micros(),
-                self.usual.bodies.add(body),
+                self.bodies.add(body),
             ))?;
         }
         Ok(())
@@ -141,12 +131,12 @@ impl Batch {
     fn add_the_rest(&mut self, append: &Append) -> Result<(), sqlx::Error> {
         let (video, partition) = (append.video, Partition::of(append.video).0);
         if let Some(outcome) = &append.outcome {
-            let body = self.usual.bodies.add_json(outcome)?;
+            let body = self.bodies.add_json(outcome)?;
             let at = outcome.time().timestamp_micros();
-            self.usual.outcome.push(&(video, outcome.command_id(), &append.user, partition, at, body))?;
+            self.outcome.push(&(video, outcome.command_id(), &append.user, partition, at, body))?;
         }
         for (position, row) in placed(&append.spent) {
-            self.more.spending.push(&(
+            self.spending.push(&(
                 video,
                 row.job,
                 row.attempt,
@@ -163,35 +153,9 @@ impl Batch {
             ))?;
         }
         for key in &append.garbage {
-            self.more.garbage.push(&(key, partition))?;
+            self.garbage.push(&(key, partition))?;
         }
         Ok(())
-    }
-}
-
-impl Usual {
-    fn bind(self, query: Arguments) -> Arguments {
-        let Self { moved, listed, event, gone, planned, outcome, bodies } = self;
-        let tables = [moved, listed, event, gone, planned, outcome];
-        tables.into_iter().fold(query, |query, rows| query.bind(rows.into_json())).bind(bodies.0)
-    }
-}
-
-impl More {
-    const fn is_empty(&self) -> bool {
-        let Self { created, stayed, deleted, artifact, spending, garbage } = self;
-        created.is_empty()
-            && stayed.is_empty()
-            && deleted.is_empty()
-            && artifact.is_empty()
-            && spending.is_empty()
-            && garbage.is_empty()
-    }
-
-    fn bind(self, query: Arguments) -> Arguments {
-        let Self { created, stayed, deleted, artifact, spending, garbage } = self;
-        let tables = [created, stayed, deleted, artifact, spending, garbage];
-        tables.into_iter().fold(query, |query, rows| query.bind(rows.into_json()))
     }
 }
 
