@@ -29,7 +29,7 @@ use tracing::Instrument as _;
 use crate::committer::Committer;
 use crate::dispatcher::Dispatcher;
 use crate::metrics;
-use crate::outbox::{Outbox, dead_letter};
+use crate::outbox::{Outbox, Told, dead_letter};
 use crate::position::Positions;
 use crate::store::{Append, Appended, PlannedJob, Position, Store, StoreError, VideoRow};
 use crate::traces::{self, Phases};
@@ -609,13 +609,10 @@ impl Actor {
         if !ended.is_empty() {
             self.around.dispatcher.end(ended.clone());
         }
-        if !plan.is_empty() {
-            // As in the journal: what ends and is ordered again in one decision is ordered.
-            self.around.dispatcher.plan(plan.clone());
-            // Somebody waits for the work, and only then for word of it: the jobs leave first.
-            tokio::task::yield_now().await;
-        }
+        // As in the journal: what ends and is ordered again in one decision is ordered.
+        let departure = (!plan.is_empty()).then(|| self.around.dispatcher.plan(plan.clone()));
         self.stop(jobs.stopped, decision.video.as_ref());
+        let mut told = Vec::with_capacity(events.len());
         let mut rest = events.as_slice();
         for Step { span, events } in steps {
             let (own, later) = rest.split_at_checked(*events).unwrap_or((rest, &[]));
@@ -623,9 +620,9 @@ impl Actor {
             self.span = span.take();
             let traces = self.traces_of(own);
             self.tell_what_follows(own, &traces);
-            self.around.outbox.publish_events(self.video, user, own, &traces);
+            told.extend((0..own.len()).map(|nth| traces.get(nth).copied()));
         }
-        outcome.iter().for_each(|outcome| self.around.outbox.publish_outcome(self.video, user, outcome));
+        self.around.outbox.tell(Told { append: Arc::clone(&append), traces: told, jobs: departure });
         if let Some(known) = &mut self.state {
             known.video = decision.video;
             let named = |outcome: &CommandOutcome| ((user.clone(), outcome.command_id().clone()), outcome.clone());

@@ -18,7 +18,7 @@ use messages::subject::{self, Partition};
 use messages::{codec, job, job::Outcome as _};
 use runtime::clock::Clock;
 use runtime::health;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::outbox::{Outbox, dead_letter};
 use crate::store::{PlannedJob, SentJob};
@@ -45,14 +45,14 @@ const TURN: Duration = Duration::from_secs(120);
 /// What the dispatcher is told.
 #[derive(Debug)]
 enum Word {
-    Plan(Vec<PlannedJob>),
+    Plan(Vec<PlannedJob>, oneshot::Sender<()>),
     End(Vec<JobId>),
     Settle(VideoId, Vec<PlannedJob>),
     Alive(JobId),
     Returned(JobId),
     QueueLost,
     Keep(HashSet<Partition>),
-    Count(tokio::sync::oneshot::Sender<Counts>),
+    Count(oneshot::Sender<Counts>),
 }
 
 /// How many jobs wait and how many are sent.
@@ -75,6 +75,9 @@ pub struct Quotas {
     pub service: usize,
 }
 
+/// Over once jobs have left that were planned, or cannot leave now. Whether there is an answer or none says nothing.
+pub type Departure = oneshot::Receiver<()>;
+
 /// Where planned jobs are handed in.
 #[derive(Debug, Clone)]
 pub struct Dispatcher {
@@ -87,13 +90,17 @@ impl Dispatcher {
         let (sender, receiver) = mpsc::unbounded_channel();
         let lines = Lines::new(quotas);
         let look_at = clock.now();
-        tokio::spawn(Loop { wire, outbox, clock, lines, queue_lost: false, look_at }.run(receiver));
+        tokio::spawn(
+            Loop { wire, outbox, clock, lines, leaving: Vec::new(), queue_lost: false, look_at }.run(receiver),
+        );
         Self { sender }
     }
 
     /// These jobs are to be sent; one that is known is replaced.
-    pub fn plan(&self, jobs: Vec<PlannedJob>) {
-        self.say(Word::Plan(jobs));
+    pub fn plan(&self, jobs: Vec<PlannedJob>) -> Departure {
+        let (left, departure) = oneshot::channel();
+        self.say(Word::Plan(jobs, left));
+        departure
     }
 
     /// These jobs ended.
@@ -128,7 +135,7 @@ impl Dispatcher {
 
     /// How much is to do.
     pub async fn counts(&self) -> Counts {
-        let (reply, answer) = tokio::sync::oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         self.say(Word::Count(reply));
         answer.await.unwrap_or_default()
     }
@@ -144,6 +151,8 @@ struct Loop {
     outbox: Outbox,
     clock: Arc<dyn Clock>,
     lines: Lines,
+    /// Who waits until this turn's jobs have left.
+    leaving: Vec<oneshot::Sender<()>>,
     queue_lost: bool,
     /// When the silent ones are looked for next.
     look_at: DateTime<Utc>,
@@ -168,6 +177,7 @@ impl Loop {
                 self.look_at = now + PAUSE;
             }
             self.fill(now).await;
+            self.leaving.clear();
             let sent = self.lines.due_marks(now);
             if !sent.is_empty() {
                 self.outbox.mark_jobs(sent);
@@ -177,7 +187,10 @@ impl Loop {
 
     fn hear(&mut self, word: Word, now: DateTime<Utc>) {
         match word {
-            Word::Plan(jobs) => jobs.into_iter().for_each(|job| self.lines.plan(job, now)),
+            Word::Plan(jobs, left) => {
+                jobs.into_iter().for_each(|job| self.lines.plan(job, now));
+                self.leaving.push(left);
+            }
             Word::End(jobs) => jobs.iter().for_each(|job| self.lines.done(*job, now)),
             Word::Settle(video, jobs) => self.lines.settle(video, jobs, now),
             Word::Alive(job) => self.lines.alive(job, now),

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::future::join_all;
 use messages::event::{CommandOutcome, Recorded};
 use messages::id::{CommandId, UserId, VideoId};
 use messages::job::DeadLetter;
@@ -20,12 +21,15 @@ use runtime::clock::Clock;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+use crate::dispatcher::Departure;
 use crate::metrics;
-use crate::store::{Published, SentJob, Store, Unpublished};
+use crate::store::{Append, Published, SentJob, Store, Unpublished};
 use crate::wire::{Outgoing, Refused, Wire};
 
 /// The most messages on their way at a time.
 const MOST: usize = 256;
+/// The longest that word of a job waits until the job itself has left.
+const HEAD_START: Duration = Duration::from_millis(20);
 /// How long what has left is gathered before it is written down: a film under way is then marked once or twice.
 const GATHER: Duration = Duration::from_secs(1);
 /// How long to wait before sending again what did not get through.
@@ -33,9 +37,38 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The most bytes of a payload that a dead letter keeps: in base64, a message that every server takes.
 const MOST_PAYLOAD: usize = 512 << 10;
 
-/// Something to publish, and what to remember once it has left.
+/// Something to publish.
 #[derive(Debug)]
-struct Item {
+enum Item {
+    /// What was recorded at once.
+    Recorded(Told),
+    /// A message as it is.
+    Message(Message),
+}
+
+impl Item {
+    fn departure(&mut self) -> Option<Departure> {
+        match self {
+            Self::Recorded(told) => told.jobs.take(),
+            Self::Message(_) => None,
+        }
+    }
+}
+
+/// What was recorded, as it is told. It is written out here and not by whoever recorded it, who has jobs to send.
+#[derive(Debug)]
+pub struct Told {
+    /// What was recorded.
+    pub append: Arc<Append>,
+    /// The trace of each event, as far as it is known. Those of others follow from their commands, as far as they had one.
+    pub traces: Vec<Option<Trace>>,
+    /// Where its jobs are on their way.
+    pub jobs: Option<Departure>,
+}
+
+/// A message, and what to remember once it has left.
+#[derive(Debug)]
+struct Message {
     message: Outgoing,
     left: Left,
 }
@@ -67,36 +100,23 @@ impl Outbox {
     /// Publishes events, then the outcomes of the commands that caused them.
     pub fn publish(&self, recorded: &Unpublished) {
         let Unpublished { video, user, events, outcomes } = recorded;
-        self.publish_events(*video, user, events, &[]);
-        outcomes.iter().for_each(|outcome| self.publish_outcome(*video, user, outcome));
+        events.iter().for_each(|event| self.send(event_message(user, *video, event, None)));
+        outcomes.iter().for_each(|outcome| self.send(recorded_outcome(user, *video, outcome)));
     }
 
-    /// Publishes events, whose traces may be known. Those of others follow from their commands, as far as they had one.
-    pub fn publish_events(&self, video: VideoId, user: &UserId, events: &[Recorded], traces: &[Trace]) {
-        for (nth, event) in events.iter().enumerate() {
-            let of_command = || event.command_id.as_ref().map(|id| Trace::of_command(video, id));
-            let mut message = event_message(user, video, event);
-            message.headers.extend(traced(traces.get(nth).copied().or_else(of_command)));
-            self.send(Item { message, left: Left::Event(video, event.seq) });
-        }
-    }
-
-    /// Publishes the outcome of a command.
-    pub fn publish_outcome(&self, video: VideoId, user: &UserId, outcome: &CommandOutcome) {
-        // The stream is everybody's, so the user is part of it: one's outcome is never a repeat of another's.
-        let id = Some(format!("{video}-c-{user}-{}", outcome.command_id()));
-        let left = Left::Outcome(video, user.clone(), outcome.command_id().clone());
-        self.send(Item { message: outcome_message(user, &video.to_string(), outcome, id), left });
+    /// Publishes what was recorded just now, and its jobs first: somebody waits for the work, and only then for word of it.
+    pub fn tell(&self, told: Told) {
+        self.hand_in(Item::Recorded(told));
     }
 
     /// Publishes an outcome that is kept nowhere, or is kept already: a repeat must arrive each time it is asked for.
     pub fn publish_once(&self, user: &UserId, video: &str, outcome: &CommandOutcome) {
-        self.send(Item { message: outcome_message(user, video, outcome, None), left: Left::Nothing });
+        self.send(Message { message: outcome_message(user, video, outcome, None), left: Left::Nothing });
     }
 
     /// Publishes something else in the same order: a dead letter.
     pub fn publish_other(&self, message: Outgoing) {
-        self.send(Item { message, left: Left::Nothing });
+        self.send(Message { message, left: Left::Nothing });
     }
 
     /// Remembers that jobs were sent.
@@ -104,7 +124,11 @@ impl Outbox {
         self.marker.mark(Published { jobs, ..Published::default() });
     }
 
-    fn send(&self, item: Item) {
+    fn send(&self, message: Message) {
+        self.hand_in(Item::Message(message));
+    }
+
+    fn hand_in(&self, item: Item) {
         if self.sender.send(item).is_err() {
             tracing::debug!("an event stays in the journal, the outbox has stopped");
         }
@@ -112,28 +136,54 @@ impl Outbox {
 }
 
 async fn run(wire: Arc<dyn Wire>, clock: Arc<dyn Clock>, marker: Marker, mut items: mpsc::UnboundedReceiver<Item>) {
-    let mut batch = Vec::with_capacity(MOST);
-    while items.recv_many(&mut batch, MOST).await > 0 {
-        let (messages, left): (Vec<_>, Vec<_>) = batch.drain(..).map(|Item { message, left }| (message, left)).unzip();
-        let refused = store_all(wire.as_ref(), clock.as_ref(), &messages).await;
-        if !refused.is_empty() {
-            // It counts as published: the journal has it, and everybody behind it must not wait for ever.
-            let now = clock.now();
-            let letters: Vec<_> = refused.iter().filter_map(|refused| set_aside(&messages, refused, now)).collect();
-            for refused in store_all(wire.as_ref(), clock.as_ref(), &letters).await {
-                tracing::error!(reason = refused.reason, "a dead letter is never taken");
-            }
+    let mut gathered = Vec::with_capacity(MOST);
+    while items.recv_many(&mut gathered, MOST).await > 0 {
+        let departures: Vec<_> = gathered.iter_mut().filter_map(Item::departure).collect();
+        if !departures.is_empty() {
+            clock.within(HEAD_START, join_all(departures)).await;
         }
-        let mut published = Published::default();
-        for left in left {
-            match left {
-                Left::Event(video, seq) => published.events.push((video, seq)),
-                Left::Outcome(video, user, command) => published.outcomes.push((video, user, command)),
-                Left::Nothing => {}
+        let mut messages = gathered.drain(..).flat_map(messages_of).peekable();
+        while messages.peek().is_some() {
+            let some = messages.by_ref().take(MOST).map(|Message { message, left }| (message, left));
+            let (messages, left): (Vec<_>, Vec<_>) = some.unzip();
+            let refused = store_all(wire.as_ref(), clock.as_ref(), &messages).await;
+            if !refused.is_empty() {
+                // It counts as published: the journal has it, and everybody behind it must not wait for ever.
+                let now = clock.now();
+                let letters: Vec<_> = refused.iter().filter_map(|refused| set_aside(&messages, refused, now)).collect();
+                for refused in store_all(wire.as_ref(), clock.as_ref(), &letters).await {
+                    tracing::error!(reason = refused.reason, "a dead letter is never taken");
+                }
             }
+            let published = published(left);
+            metrics::published(published.events.len());
+            marker.mark(published);
         }
-        metrics::published(published.events.len());
-        marker.mark(published);
+    }
+}
+
+fn published(left: Vec<Left>) -> Published {
+    let mut published = Published::default();
+    for left in left {
+        match left {
+            Left::Event(video, seq) => published.events.push((video, seq)),
+            Left::Outcome(video, user, command) => published.outcomes.push((video, user, command)),
+            Left::Nothing => {}
+        }
+    }
+    published
+}
+
+/// Events, then the outcome of the command that caused them.
+fn messages_of(item: Item) -> Vec<Message> {
+    match item {
+        Item::Message(message) => vec![message],
+        Item::Recorded(Told { append, traces, .. }) => {
+            let Append { video, user, events, outcome, .. } = append.as_ref();
+            let traces = traces.into_iter().chain(std::iter::repeat(None));
+            let events = events.iter().zip(traces).map(|(event, trace)| event_message(user, *video, event, trace));
+            events.chain(outcome.iter().map(|outcome| recorded_outcome(user, *video, outcome))).collect()
+        }
     }
 }
 
@@ -226,14 +276,23 @@ fn gathered(batch: &mut Vec<Published>) -> Published {
     Published { events: events.into_iter().collect(), outcomes, jobs: jobs.into_values().collect() }
 }
 
-fn event_message(user: &UserId, video: VideoId, recorded: &Recorded) -> Outgoing {
-    let (body, name, video) = (recorded.public(video), recorded.event.name(), video.to_string());
-    Outgoing {
-        subject: subject::event(user, &video, name),
+fn event_message(user: &UserId, video: VideoId, recorded: &Recorded, trace: Option<Trace>) -> Message {
+    let of_command = || recorded.command_id.as_ref().map(|id| Trace::of_command(video, id));
+    let (body, name, subject) = (recorded.public(video), recorded.event.name(), video.to_string());
+    let message = Outgoing {
+        subject: subject::event(user, &subject, name),
         payload: Bytes::from(body.to_json()),
         message_id: Some(body.id.clone()),
-        headers: cloud_event_headers(body.id, body.time, name, video),
-    }
+        headers: cloud_event_headers(body.id, body.time, name, subject, trace.or_else(of_command)),
+    };
+    Message { message, left: Left::Event(video, recorded.seq) }
+}
+
+fn recorded_outcome(user: &UserId, video: VideoId, outcome: &CommandOutcome) -> Message {
+    // The stream is everybody's, so the user is part of it: one's outcome is never a repeat of another's.
+    let id = Some(format!("{video}-c-{user}-{}", outcome.command_id()));
+    let left = Left::Outcome(video, user.clone(), outcome.command_id().clone());
+    Message { message: outcome_message(user, &video.to_string(), outcome, id), left }
 }
 
 fn outcome_message(user: &UserId, video: &str, outcome: &CommandOutcome, message_id: Option<String>) -> Outgoing {
@@ -247,8 +306,8 @@ fn outcome_message(user: &UserId, video: &str, outcome: &CommandOutcome, message
     body.insert("id".into(), format!("{video}-{}", outcome.command_id()).into());
     let of_command = || video.parse().ok().map(|video| Trace::of_command(video, outcome.command_id()));
     let text = |field: &str| body.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut headers = cloud_event_headers(text("id"), text("time"), outcome.name(), video.to_owned());
-    headers.extend(traced(outcome.trace().or_else(of_command)));
+    let trace = outcome.trace().or_else(of_command);
+    let headers = cloud_event_headers(text("id"), text("time"), outcome.name(), video.to_owned(), trace);
     Outgoing {
         subject: subject::event(user, video, outcome.name()),
         message_id,
@@ -257,14 +316,15 @@ fn outcome_message(user: &UserId, video: &str, outcome: &CommandOutcome, message
     }
 }
 
-/// Which trace a message belongs to.
-fn traced(trace: Option<Trace>) -> Option<(&'static str, String)> {
-    trace.map(|trace| (trace::HEADER, trace.to_string()))
-}
-
-/// CloudEvents 1.0, NATS binding, binary mode.
-fn cloud_event_headers(id: String, time: String, name: &str, video: String) -> Vec<(&'static str, String)> {
-    vec![
+/// CloudEvents 1.0, NATS binding, binary mode, and the trace that a message belongs to.
+fn cloud_event_headers(
+    id: String,
+    time: String,
+    name: &str,
+    video: String,
+    trace: Option<Trace>,
+) -> Vec<(&'static str, String)> {
+    let mut headers = vec![
         ("ce-specversion", "1.0".to_owned()),
         ("ce-id", id),
         ("ce-source", "/dailies/coordinator".to_owned()),
@@ -272,5 +332,7 @@ fn cloud_event_headers(id: String, time: String, name: &str, video: String) -> V
         ("ce-subject", video),
         ("ce-time", time),
         ("Content-Type", "application/json".to_owned()),
-    ]
+    ];
+    headers.extend(trace.map(|trace| (trace::HEADER, trace.to_string())));
+    headers
 }

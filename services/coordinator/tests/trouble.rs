@@ -14,7 +14,7 @@ use messages::artifact::Digest;
 use messages::codec;
 use messages::command::Via;
 use messages::id::{UserId, VideoId};
-use messages::job::{Claim, ClaimReply, DeadLetter, Failed, FailureKind, NotWanted, Report};
+use messages::job::{Claim, ClaimReply, DeadLetter, Failed, FailureKind, Job, NotWanted, Report};
 use messages::money::Usd;
 use messages::subject::Partition;
 use runtime::clock::Clock;
@@ -160,6 +160,40 @@ async fn a_message_that_is_never_taken_is_set_aside_and_the_rest_leaves() {
     stage.everything_is_marked(video).await;
     stage.command(other, "create", &film(), "make-it");
     stage.wire.published("command_answered", other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_leave_before_word_of_them() {
+    let stage = Stage::set().await;
+    let video = new_video();
+    stage.clock.nobody_wakes(true);
+    stage.wire.jobs_wait(true);
+    stage.command(video, "create", &film(), "make-it");
+    let planned = until("a job", async || stage.store.jobs_of(video).await.into_iter().next()).await;
+    // What comes after it is decided and recorded already.
+    let job = codec::decode::<Job>(&planned.body).expect("a job");
+    assert_eq!(stage.report(Input::Failed(failed(&job, FailureKind::GiveUp))).await, Reply::Recorded);
+
+    stage.wire.jobs_wait(false);
+    stage.wire.published("phase_failed", video).await;
+    let subjects = stage.wire.subjects();
+    assert!(subjects.first().is_some_and(|first| first.starts_with("job.planner.")), "{subjects:?}");
+    assert_eq!(
+        stage.wire.names(video),
+        ["video_created", "phase_started", "command_answered", "job_failed", "phase_failed"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_cannot_leave_do_not_hold_back_word_of_them_for_long() {
+    let stage = Stage::set().await;
+    let video = new_video();
+    stage.wire.jobs_wait(true);
+    stage.command(video, "create", &film(), "make-it");
+    stage.wire.published("command_answered", video).await;
+    assert_eq!(stage.wire.names(video), ["video_created", "phase_started", "command_answered"]);
+    stage.wire.jobs_wait(false);
+    stage.wire.job_of(video).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

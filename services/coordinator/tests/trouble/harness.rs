@@ -27,6 +27,7 @@ use messages::query::{LedgerRow, ListVideos, VideoSummary};
 use messages::subject::Partition;
 use runtime::clock::Clock;
 use serde_json::Value;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// The longest that anything is waited for.
@@ -149,11 +150,17 @@ pub fn failed(job: &Job, kind: FailureKind) -> Report<Failed> {
 #[derive(Debug, Default)]
 pub struct TestClock {
     ahead_ms: AtomicI64,
+    nobody_wakes: watch::Sender<bool>,
 }
 
 impl TestClock {
     pub fn advance(&self, by: Duration) {
         self.ahead_ms.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+    }
+
+    /// From now on nobody's time is up, or as it is again.
+    pub fn nobody_wakes(&self, nobody: bool) {
+        self.nobody_wakes.send_replace(nobody);
     }
 }
 
@@ -165,7 +172,14 @@ impl Clock for TestClock {
 
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+        over(&self.nobody_wakes).await;
     }
+}
+
+/// Waits while something is so.
+async fn over(so: &watch::Sender<bool>) {
+    // Its sender is borrowed, so that it cannot be gone.
+    let _ = so.subscribe().wait_for(|so| !so).await;
 }
 
 /// A bus that stores everything in memory, repeats once.
@@ -174,9 +188,20 @@ pub struct TestWire {
     stored: Mutex<Vec<Outgoing>>,
     told: Mutex<Vec<(String, Bytes)>>,
     refused: Mutex<Option<&'static str>>,
+    jobs_wait: watch::Sender<bool>,
 }
 
 impl TestWire {
+    /// From now on takes its time over jobs, or does no longer.
+    pub fn jobs_wait(&self, wait: bool) {
+        self.jobs_wait.send_replace(wait);
+    }
+
+    /// What was stored, in order.
+    pub fn subjects(&self) -> Vec<String> {
+        self.stored().into_iter().map(|message| message.subject).collect()
+    }
+
     /// From now on takes nothing whose subject has this in it.
     pub fn refuse(&self, part: &'static str) {
         *self.refused.lock().expect("not poisoned") = Some(part);
@@ -247,6 +272,9 @@ impl TestWire {
 #[async_trait]
 impl Wire for TestWire {
     async fn publish(&self, messages: &[Outgoing]) -> Result<Vec<Refused>, WireError> {
+        if messages.iter().any(|message| message.subject.starts_with("job.")) {
+            over(&self.jobs_wait).await;
+        }
         let part = *self.refused.lock().expect("not poisoned");
         let mut stored = self.stored.lock().expect("not poisoned");
         let mut refused = Vec::new();
