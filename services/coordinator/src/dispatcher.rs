@@ -20,7 +20,7 @@ use runtime::clock::Clock;
 use runtime::health;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::outbox::{Outbox, dead_letter};
+use crate::outbox::{Departure, Outbox, dead_letter};
 use crate::store::{PlannedJob, SentJob};
 use crate::wire::{Outgoing, Refused, Wire};
 
@@ -75,9 +75,6 @@ pub struct Quotas {
     pub service: usize,
 }
 
-/// Over once jobs have left that were planned, or cannot leave now. Whether there is an answer or none says nothing.
-pub type Departure = oneshot::Receiver<()>;
-
 /// Where planned jobs are handed in.
 #[derive(Debug, Clone)]
 pub struct Dispatcher {
@@ -96,7 +93,7 @@ impl Dispatcher {
         Self { sender }
     }
 
-    /// These jobs are to be sent; one that is known is replaced.
+    /// These jobs are to be sent; one that is known is replaced. What is given tells when they have left.
     pub fn plan(&self, jobs: Vec<PlannedJob>) -> Departure {
         let (left, departure) = oneshot::channel();
         self.say(Word::Plan(jobs, left));

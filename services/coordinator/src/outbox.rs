@@ -19,9 +19,8 @@ use messages::subject;
 use messages::trace::{self, Trace};
 use runtime::clock::Clock;
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::dispatcher::Departure;
 use crate::metrics;
 use crate::store::{Append, Published, SentJob, Store, Unpublished};
 use crate::wire::{Outgoing, Refused, Wire};
@@ -55,6 +54,9 @@ impl Item {
     }
 }
 
+/// Over once jobs that were planned have left, or cannot leave now. Whether there is an answer or none says nothing.
+pub type Departure = oneshot::Receiver<()>;
+
 /// What was recorded, as it is told. It is written out here and not by whoever recorded it, who has jobs to send.
 #[derive(Debug)]
 pub struct Told {
@@ -62,7 +64,7 @@ pub struct Told {
     pub append: Arc<Append>,
     /// The trace of each event, as far as it is known. Those of others follow from their commands, as far as they had one.
     pub traces: Vec<Option<Trace>>,
-    /// Where its jobs are on their way.
+    /// Its jobs on their way, if it has any.
     pub jobs: Option<Departure>,
 }
 
