@@ -1,8 +1,9 @@
 //! The finished film: loudness, levels, fades, ducking, length, and pictures that nobody touched.
 
 use messages::artifact::{MediaType, ObjectRef};
+use messages::catalogue::Energy;
 use messages::refine::{MixFilm, RefineWork};
-use messages::spec::{Audio, MusicStyle};
+use messages::spec::{Audio, Mood, MusicStyle};
 use runtime::job_error::JobError;
 
 use crate::studio::{Studio, audio, compose, level_db, object};
@@ -34,6 +35,21 @@ async fn a_short_and_a_long_film_are_equally_loud() {
     for (seconds, style) in [(5.0, MusicStyle::Cinematic), (40.0, MusicStyle::Energetic)] {
         let music = composed(&studio, seconds, style).await;
         let heard = studio.mixed(order(studio.film(seconds, None), Some(music), seconds)).await;
+        assert_on_target(&studio, &heard);
+    }
+}
+
+#[tokio::test]
+async fn music_that_the_encoder_makes_much_louder_at_its_peaks_is_brought_below_the_limit() {
+    let studio = Studio::new();
+    let film = studio.film(5.0, None);
+    // As a film had it that could not be finished: encoded, its peaks are 4 dB above where the limiter holds.
+    for energy in [Energy::Low, Energy::Medium, Energy::High] {
+        let mut music = compose(5.0, MusicStyle::Cinematic, 5_436_904_507_885_839);
+        music.audio.mood = Mood::Emotional;
+        music.sections.iter_mut().for_each(|section| section.energy = energy);
+        let music = object(&studio.work(RefineWork::Compose(music)).await.expect("music")).clone();
+        let heard = studio.mixed(order(film.clone(), Some(music), 5.0)).await;
         assert_on_target(&studio, &heard);
     }
 }
