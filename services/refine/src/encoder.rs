@@ -23,9 +23,6 @@ use crate::upload;
 const FIRST_CEILING_DB: f64 = -1.6;
 /// How often levels are set anew before the result is taken for what it is.
 const ROUNDS: usize = 4;
-/// The same for what is encoded while its peak is too high: by how much cannot be seen above full scale, so that the ceiling
-/// may have to come down a dB at a time.
-const ROUNDS_OF_PEAKS: usize = 10;
 /// How far off the loudness of what is delivered may be, in LU.
 const DELIVERED_LU: f64 = 1.0;
 /// Bytes of a stereo float frame.
@@ -259,7 +256,7 @@ impl<'a> Encoder<'a> {
             if is_within(TOLERANCE_LU) || (rounds >= ROUNDS && is_within(DELIVERED_LU)) {
                 return Ok(heard);
             }
-            if rounds >= if over > 0.0 { ROUNDS_OF_PEAKS } else { ROUNDS } {
+            if rounds >= ROUNDS {
                 return Err(JobError::give_up(format!(
                     "the sound cannot be brought to {TARGET_LUFS} LUFS below {PEAK_DBTP} dBTP, it stays at {:.1} LUFS and \
                      {:.1} dBTP: choose other music or levels",

@@ -154,11 +154,12 @@ pub fn fades(seconds: f64, fade_in_s: f64, fade_out_s: f64) -> String {
     if filters.is_empty() { "anull".to_owned() } else { filters.join(",") }
 }
 
-/// Filters that measure what passes and write it to two files of the job's folder.
+/// Filters that measure what passes and write it to two files of the job's folder. In floating point, which is not what the
+/// tool chooses by itself: whole numbers end at full scale, and say nothing of how far a peak is over.
 pub fn meter(loudness_file: &str, peak_file: &str) -> String {
     format!(
         "aformat=sample_rates={RATE}:channel_layouts=stereo,ebur128=metadata=1,\
-         ametadata=print:key=lavfi.r128.I:file={loudness_file},aresample={},\
+         ametadata=print:key=lavfi.r128.I:file={loudness_file},aresample={}:osf=dbl,\
          astats=metadata=1:measure_perchannel=none:measure_overall=Peak_level,\
          ametadata=print:key=lavfi.astats.Overall.Peak_level:file={peak_file}",
         4 * RATE
