@@ -13,8 +13,8 @@ use super::super::rows::to_json;
 use super::super::{Append, Appended, Published, SentJob, catalogue_of};
 use super::batch::Batch;
 
-/// What [`APPEND`] says where a video was moved by somebody else.
-const LOST: &str = "the fence is lost";
+/// SQLite's code for what a trigger refuses (`SQLITE_CONSTRAINT_TRIGGER`): that somebody else has moved a video.
+const LOST: &str = "1811";
 
 /// What the writer keeps in memory: what becomes of an inserted batch, as the trigger of a view that has no rows. First the
 /// fence, which ends the transaction if anybody has lost it; then what those who passed it leave behind. What ended goes
@@ -128,7 +128,7 @@ async fn keep_catalogues(connection: &mut SqliteConnection, appends: &[Arc<Appen
 async fn record(connection: &mut SqliteConnection, appends: &[&Append]) -> Result<bool, sqlx::Error> {
     match Batch::new(appends)?.statement().execute(connection).await {
         Ok(_) => Ok(true),
-        Err(sqlx::Error::Database(error)) if error.message() == LOST => Ok(false),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOST) => Ok(false),
         Err(error) => Err(error),
     }
 }
