@@ -379,7 +379,12 @@ async fn watching_shows_what_happens_until_the_film_is_finished() {
     let watched = ["watch", &video];
     let mut command = dailies();
     command.arg("--data").arg(system.data()).args(watched).stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || command.output().expect("dailies starts")).await.expect("it ran");
+    // It goes on after a failure, because somebody may retry: then the test ends in time, and says what became of the film.
+    let watching = tokio::process::Command::from(command).kill_on_drop(true).output();
+    let output = match tokio::time::timeout(FILM, watching).await {
+        Ok(output) => output.expect("dailies starts"),
+        Err(_) => panic!("the film is not finished: {:?}", system.history(&video).await),
+    };
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{shown}");
     for part in ["asked for the video", "auto-continue approved planning of main", "the film of main is complete"] {
