@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::artifact::{Digest, Made};
+use crate::artifact::{ArtifactKey, Digest, Made};
 use crate::catalogue::Model;
 use crate::chunk::ChunkWork;
 use crate::id::{JobId, UserId, VideoId};
@@ -57,6 +57,15 @@ impl Job {
     /// The object key of the record that says that this job is done.
     pub fn record_key(&self) -> String {
         format!("{}{}.json", self.prefix, self.id)
+    }
+
+    /// What it makes beside its own artifact: a chunk's last frame, the thumbnail of a mix that is asked for one.
+    pub fn companion(&self) -> Option<ArtifactKey> {
+        match (&self.work, self.id.artifact) {
+            (Work::Refine(work), _) => work.has_thumbnail().then_some(ArtifactKey::Thumbnail),
+            (_, ArtifactKey::Chunk(n)) => Some(ArtifactKey::ChunkLastFrame(n)),
+            _ => None,
+        }
     }
 }
 

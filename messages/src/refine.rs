@@ -12,10 +12,18 @@ use crate::spec::Audio;
 pub enum RefineWork {
     /// Make the music. The outcome has one artifact: `background` (MP3).
     Compose(ComposeMusic),
-    /// Lay it under the film. The outcome has one artifact: `final` (MP4).
+    /// Lay it under the film. The outcome has `final` (MP4) and, where that was ordered too, `thumbnail` (JPEG).
     Mix(MixFilm),
-    /// Choose one picture. The outcome has one artifact: `thumbnail` (JPEG).
+    /// Choose one picture of a film that has a thumbnail already, or whose mix came without one. The outcome has one
+    /// artifact: `thumbnail` (JPEG).
     Thumbnail(MakeThumbnail),
+}
+
+impl RefineWork {
+    /// Whether it is a mix that brings the thumbnail.
+    pub fn has_thumbnail(&self) -> bool {
+        matches!(self, Self::Mix(mix) if mix.thumbnail)
+    }
 }
 
 /// Make music exactly as long as the film. Composing it twice gives the same music, and the first record wins.
@@ -55,6 +63,10 @@ pub struct MixFilm {
     pub audio: Audio,
     /// Seconds of the film.
     pub duration_s: f64,
+    /// Whether a thumbnail is wanted with it: one fetch of the film and one job do for both. A worker of a version that
+    /// does not know this makes the film alone, and the thumbnail gets a job of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub thumbnail: bool,
 }
 
 /// Choose one picture of the film and store it as a JPEG.

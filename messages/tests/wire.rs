@@ -77,6 +77,11 @@ fn what_carries_a_trace_has_its_frozen_bytes() {
 }
 
 #[test]
+fn a_mix_that_is_asked_for_a_thumbnail_has_its_frozen_bytes() {
+    frozen::check(FOLDER, &jobs::mixes_with_thumbnail());
+}
+
+#[test]
 fn what_everybody_may_watch_has_its_frozen_bodies() {
     frozen::check(FOLDER, &commands::public_events());
 }

@@ -209,6 +209,14 @@ pub fn traced() -> Vec<Case> {
     vec![Case::packed("job_planned_at", job).of_version(2), Case::packed("report_traced", report).of_version(2)]
 }
 
+/// A mix that is asked for the film's thumbnail too.
+pub fn mixes_with_thumbnail() -> Vec<Case> {
+    let film = object(ArtifactKey::Stitched, MediaType::Mp4);
+    let mix = MixFilm { film, music: None, audio: audio(), duration_s: 15.0, thumbnail: true };
+    let job = order(ArtifactKey::Final, Work::Refine(Box::new(RefineWork::Mix(mix))));
+    vec![Case::packed("job_refine_mix", job).of_version(2)]
+}
+
 /// A worker's report.
 pub fn report<T>(outcome: T) -> Report<T> {
     let job = job(ArtifactKey::Chunk(1));
@@ -262,7 +270,7 @@ fn every_work() -> Vec<Work> {
         model: free_model("band", ModelKind::Music),
     };
     let music = Some(object(ArtifactKey::Background, MediaType::Mp3));
-    let mix = MixFilm { film: film.clone(), music, audio: audio(), duration_s: 15.0 };
+    let mix = MixFilm { film: film.clone(), music, audio: audio(), duration_s: 15.0, thumbnail: false };
     vec![
         Work::Plan(Box::new(plan)),
         Work::Draw(Box::new(draw)),

@@ -481,9 +481,9 @@ impl Video {
         (is_head && state.state == CheckpointState::Making).then(|| state.branch.clone())
     }
 
-    /// Whether the phase's own version of this artifact is recorded.
+    /// Whether the phase's own version of this artifact is recorded, whichever job made it.
     pub(crate) fn is_made(&self, checkpoint: CheckpointId, key: ArtifactKey) -> bool {
-        self.jobs.get(&JobId { checkpoint, artifact: key, version: 1 }).is_some_and(|job| job.state == JobState::Done)
+        self.made_here(checkpoint, key, 1).is_some()
     }
 
     /// The spec that a checkpoint selects.

@@ -157,9 +157,9 @@ impl PhaseRun {
     }
 }
 
-/// A last frame comes with its chunk.
+/// A last frame comes with its chunk, and a thumbnail with its mix.
 const fn has_job(key: ArtifactKey) -> bool {
-    !matches!(key, ArtifactKey::ChunkLastFrame(_))
+    !matches!(key, ArtifactKey::ChunkLastFrame(_) | ArtifactKey::Thumbnail)
 }
 
 /// A phase, with its branch where that is not main.

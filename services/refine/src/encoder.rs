@@ -324,7 +324,7 @@ impl<'a> Encoder<'a> {
         let moments = thumbnail::candidates(seconds);
         let size = format!("scale={}:{}:flags=area,format=rgb24", thumbnail::WIDTH, thumbnail::HEIGHT);
         let mut best = (f64::MIN, moments.first().copied().unwrap_or(0.0));
-        for (n, at) in moments.iter().enumerate() {
+        for at in &moments {
             let arguments = [
                 strings(&["-ss", &format!("{at:.3}")]),
                 untrusted("mov", film),
@@ -336,7 +336,6 @@ impl<'a> Encoder<'a> {
             if score > best.0 {
                 best = (score, *at);
             }
-            self.task.progress(n as f64 / moments.len() as f64 * 0.8);
         }
         Ok(best.1)
     }

@@ -1,4 +1,4 @@
-//! A job in, its artifact out: music, film or thumbnail.
+//! A job in, its artifacts out: music, film, thumbnail.
 
 use async_trait::async_trait;
 use messages::artifact::{ArtifactKey, Made, MediaType};
@@ -11,7 +11,7 @@ use runtime::job_error::JobError;
 use runtime::worker::{Handler, Outcome, Task};
 use serde_json::{Map, Value, json};
 
-use crate::encoder::{Encoder, Output};
+use crate::encoder::{Encoder, Film, Output};
 use crate::music_model;
 use crate::timeline::{Loudness, Mix, Stem};
 
@@ -36,18 +36,18 @@ impl Handler for Refine {
     async fn handle(&self, task: &Task) -> Result<Outcome, JobError> {
         let made = match &task.job.work {
             Work::Refine(work) => match work.as_ref() {
-                RefineWork::Compose(order) => self.compose(task, order).await?,
+                RefineWork::Compose(order) => vec![self.compose(task, order).await?],
                 RefineWork::Mix(order) => self.mix(task, order).await?,
-                RefineWork::Thumbnail(order) => self.thumbnail(task, order).await?,
+                RefineWork::Thumbnail(order) => vec![self.thumbnail(task, order).await?],
             },
             Work::Import(work) => match work.as_ref() {
-                ImportWork::Music(order) => self.import(task, order).await?,
+                ImportWork::Music(order) => vec![self.import(task, order).await?],
                 ImportWork::Picture(_) | ImportWork::Clip(_) => return Err(not_ours()),
             },
             Work::Plan(_) | Work::Draw(_) | Work::Chunk(_) => return Err(not_ours()),
         };
         task.progress(1.0);
-        Ok(vec![made].into())
+        Ok(made.into())
     }
 }
 
@@ -106,7 +106,7 @@ impl Refine {
         task.store(ArtifactKey::Background, &task.folder()?.join(BACKGROUND), MediaType::Mp3, metadata).await
     }
 
-    async fn mix(&self, task: &Task, order: &MixFilm) -> Result<Made, JobError> {
+    async fn mix(&self, task: &Task, order: &MixFilm) -> Result<Vec<Made>, JobError> {
         task.fetch(&order.film, "film.mp4").await?;
         let encoder = Encoder::new(&self.tool, task);
         let film = encoder.probe("film.mp4").await?;
@@ -146,18 +146,30 @@ impl Refine {
             "fade_in_s": fade_in_s,
             "fade_out_s": fade_out_s,
         })));
-        task.store(ArtifactKey::Final, &task.folder()?.join("final.mp4"), MediaType::Mp4, metadata).await
+        let mut made =
+            vec![task.store(ArtifactKey::Final, &task.folder()?.join("final.mp4"), MediaType::Mp4, metadata).await?];
+        if order.thumbnail {
+            task.progress(0.9);
+            made.push(still_of(task, &encoder, &film).await?);
+        }
+        Ok(made)
     }
 
     async fn thumbnail(&self, task: &Task, order: &MakeThumbnail) -> Result<Made, JobError> {
         task.fetch(&order.film, "film.mp4").await?;
         let encoder = Encoder::new(&self.tool, task);
         let film = encoder.probe("film.mp4").await?;
-        let at_s = encoder.best_moment("film.mp4", film.seconds).await?;
-        encoder.still("film.mp4", at_s, "thumbnail.jpg").await?;
-        let metadata = fields(json!({ "at_s": rounded(at_s), "width": film.width, "height": film.height }));
-        task.store(ArtifactKey::Thumbnail, &task.folder()?.join("thumbnail.jpg"), MediaType::Jpeg, metadata).await
+        task.progress(0.2);
+        still_of(task, &encoder, &film).await
     }
+}
+
+/// The picture that stands for the film in `film.mp4`.
+async fn still_of(task: &Task, encoder: &Encoder<'_>, film: &Film) -> Result<Made, JobError> {
+    let at_s = encoder.best_moment("film.mp4", film.seconds).await?;
+    encoder.still("film.mp4", at_s, "thumbnail.jpg").await?;
+    let metadata = fields(json!({ "at_s": rounded(at_s), "width": film.width, "height": film.height }));
+    task.store(ArtifactKey::Thumbnail, &task.folder()?.join("thumbnail.jpg"), MediaType::Jpeg, metadata).await
 }
 
 fn checked_length(seconds: f64) -> Result<f64, JobError> {

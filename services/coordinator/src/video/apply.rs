@@ -414,7 +414,7 @@ impl Video {
 
     /// A version as the journal named it. Ids are derived only for what is new: how that is done has changed before, and a
     /// video may go on under a program that does it otherwise.
-    fn made_here(&self, checkpoint: CheckpointId, key: ArtifactKey, version: u32) -> Option<ArtifactId> {
+    pub(super) fn made_here(&self, checkpoint: CheckpointId, key: ArtifactKey, version: u32) -> Option<ArtifactId> {
         let versions = self.checkpoints.get(&checkpoint)?.versions.get(&key)?;
         let mut made = versions.iter().rev().filter_map(|id| self.artifacts.get(id));
         made.find(|made| made.checkpoint_id == checkpoint && made.version == version).map(|made| made.id)

@@ -56,21 +56,23 @@ impl Video {
             ArtifactKey::Final => {
                 checkpoint.expected.iter().copied().filter(|key| *key == ArtifactKey::Background).collect()
             }
-            ArtifactKey::Spec
-            | ArtifactKey::Beat(_)
-            | ArtifactKey::ChunkLastFrame(_)
-            | ArtifactKey::Background
-            | ArtifactKey::Thumbnail => Vec::new(),
+            // The mix brings it; only where a worker of an older version mixed does it get a job of its own.
+            ArtifactKey::Thumbnail => vec![ArtifactKey::Final],
+            ArtifactKey::Spec | ArtifactKey::Beat(_) | ArtifactKey::ChunkLastFrame(_) | ArtifactKey::Background => {
+                Vec::new()
+            }
         }
     }
 
-    /// The jobs of a checkpoint in the making that nobody ordered yet and whose inputs are there, `just_made` included.
-    fn startable(&self, checkpoint: CheckpointId, just_made: Option<ArtifactKey>) -> Vec<JobId> {
+    /// The jobs of a checkpoint in the making that nobody ordered yet, whose artifacts are missing and whose inputs are
+    /// there, `just_made` included.
+    fn startable(&self, checkpoint: CheckpointId, just_made: &[Made]) -> Vec<JobId> {
         let Some(state) = self.checkpoints.get(&checkpoint) else { return Vec::new() };
-        let made = |key: &ArtifactKey| Some(*key) == just_made || self.is_made(checkpoint, *key);
+        let made = |key: &ArtifactKey| just_made.iter().any(|made| made.key == *key) || self.is_made(checkpoint, *key);
         state
             .expected
             .iter()
+            .filter(|key| !made(key))
             .map(|key| JobId { checkpoint, artifact: *key, version: 1 })
             .filter(|job| !self.jobs.contains_key(job))
             .filter(|job| self.waits_for(checkpoint, job.artifact).iter().all(made))
@@ -148,11 +150,8 @@ impl Draft {
             ArtifactKey::Chunk(n) => !chunk_plan.iter().any(|chunk| chunk.index == *n && chunk.chained),
             ArtifactKey::Stitched => chunk_plan.is_empty(),
             ArtifactKey::Final => !artifacts.contains(&ArtifactKey::Background),
-            ArtifactKey::Spec
-            | ArtifactKey::Beat(_)
-            | ArtifactKey::ChunkLastFrame(_)
-            | ArtifactKey::Background
-            | ArtifactKey::Thumbnail => true,
+            ArtifactKey::Thumbnail => false,
+            ArtifactKey::Spec | ArtifactKey::Beat(_) | ArtifactKey::ChunkLastFrame(_) | ArtifactKey::Background => true,
         };
         let jobs = artifacts
             .iter()
@@ -193,7 +192,7 @@ impl Draft {
         let gave_up = self.video.phase_jobs(checkpoint).any(|(_, job)| matches!(job.state, JobState::Failed { .. }));
         // A job that gave up stops the planning of more; what is cancelled goes on only when somebody says so.
         let starts = match &running {
-            Some(_) if !gave_up => self.video.startable(checkpoint, Some(report.job.artifact)),
+            Some(_) if !gave_up => self.video.startable(checkpoint, &report.outcome.made),
             Some(_) | None => Vec::new(),
         };
         self.record(Event::JobDone {
@@ -312,7 +311,7 @@ impl Draft {
                     JobState::Failed { .. } | JobState::Cancelled => Some((id, job.attempt + 1)),
                     JobState::Planned | JobState::Done | JobState::Unknown => None,
                 })
-                .chain(self.video.startable(head, None).into_iter().map(|id| (id, 1)))
+                .chain(self.video.startable(head, &[]).into_iter().map(|id| (id, 1)))
                 .collect();
             for (job, attempt) in again {
                 jobs.push(job);
@@ -425,10 +424,13 @@ impl Video {
     /// Why what a worker made is not what the job ordered, if it is not.
     fn acceptable(&self, job: JobId, made: &[Made]) -> Result<(), String> {
         let mut expected = vec![job.artifact];
-        if let ArtifactKey::Chunk(n) = job.artifact {
-            expected.push(ArtifactKey::ChunkLastFrame(n));
-        }
         let keys: Vec<_> = made.iter().map(|made| made.key).collect();
+        match job.artifact {
+            ArtifactKey::Chunk(n) => expected.push(ArtifactKey::ChunkLastFrame(n)),
+            // A worker of an older version makes the film alone.
+            ArtifactKey::Final if keys.len() > 1 && self.comes_with_mix(job) => expected.push(ArtifactKey::Thumbnail),
+            _ => {}
+        }
         if keys.len() != expected.len() || !expected.iter().all(|key| keys.contains(key)) {
             return Err(format!("the worker made {keys:?}, not {expected:?}"));
         }

@@ -117,6 +117,13 @@ impl Stage {
         self.put(&Input::Done(Box::new(report)))
     }
 
+    /// Finishes a job as a worker does that knows nothing of what comes along with its artifact.
+    pub fn finish_alone(&mut self, id: JobId) -> Reply {
+        let mut report = self.report(id, self.made(id));
+        report.outcome.made.retain(|made| made.key == id.artifact);
+        self.put(&Input::Done(Box::new(report)))
+    }
+
     pub fn fail(&mut self, id: JobId, kind: FailureKind) -> Reply {
         let attempt = self.video().jobs.get(&id).map_or(1, |job| job.attempt);
         self.fail_attempt(id, attempt, kind)
@@ -179,8 +186,7 @@ impl Stage {
                     metadata: serde_json::Map::new(),
                 }]
             }
-            (_, ArtifactKey::Chunk(n)) => vec![object(id.artifact), object(ArtifactKey::ChunkLastFrame(n))],
-            (_, key) => vec![object(key)],
+            (_, key) => std::iter::once(key).chain(order.companion()).map(object).collect(),
         };
         let spent = Spent { model: "priced".into(), unit: "generation".into(), quantity: 1.0, amount: order.price };
         job::Done { made, spent: if order.price.micros() > 0 { vec![spent] } else { Vec::new() } }

@@ -46,12 +46,15 @@ impl Video {
         }
     }
 
-    /// What a version was made from; none for what came from elsewhere or was written by hand.
+    /// What a version was made from; none for what came from elsewhere or was written by hand, and for a thumbnail that
+    /// came with its mix: it shows the film that no change of this checkpoint touches, whatever else the mix was made from.
     fn basis_of(&self, artifact: ArtifactId) -> Option<Digest> {
         let artifact = self.artifacts.get(&artifact)?;
         // A last frame was made by its chunk's job.
-        let job = self.jobs.get(&artifact.job?)?;
-        job.overrides.import.is_none().then_some(job.basis)
+        let id = artifact.job?;
+        let job = self.jobs.get(&id)?;
+        let came_along = (artifact.key, id.artifact) == (ArtifactKey::Thumbnail, ArtifactKey::Final);
+        (job.overrides.import.is_none() && !came_along).then_some(job.basis)
     }
 
     /// The selected artifacts of a checkpoint's own phase that no longer fit what they were made from.

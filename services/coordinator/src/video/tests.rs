@@ -268,6 +268,47 @@ fn w28_a_chunk_made_again_restitches_the_film_by_itself() {
     assert!(stage.planned().is_empty());
 }
 
+/// The jobs and the selected versions of the end of a film.
+fn end_of_film(stage: &Stage, end: CheckpointId) -> (Vec<String>, Vec<u32>) {
+    let jobs = stage.video().jobs.keys().filter(|job| job.checkpoint == end);
+    let jobs = jobs.map(|job| format!("{} {}", job.artifact, job.version)).collect();
+    let keys = [ArtifactKey::Final, ArtifactKey::Thumbnail];
+    (jobs, keys.map(|key| stage.video().selected(end, key).expect("selected").version).to_vec())
+}
+
+#[test]
+fn the_first_mix_brings_the_thumbnail_and_a_later_one_leaves_it() {
+    let (mut stage, end) = Stage::at(Phase::Refine, json!({"duration": 15}));
+    let jobs = ["background 1", "final 1"].map(str::to_owned).to_vec();
+    assert_eq!(end_of_film(&stage, end), (jobs, vec![1, 1]));
+
+    let louder = json!({"checkpoint_id": end, "patch": {"audio": {"music_gain_db": 3.0}}});
+    stage.ask("edit", louder).expect("can be edited");
+    assert_eq!(stage.video().stale(end), [ArtifactKey::Final], "the picture shows the same film");
+    stage.finish_all();
+    assert_eq!(end_of_film(&stage, end).1, [2, 1]);
+
+    stage.ask("regenerate", json!({"checkpoint_id": end, "artifact_key": "thumbnail"})).expect("ordered");
+    stage.finish_all();
+    let jobs = ["background 1", "final 1", "final 2", "thumbnail 2"].map(str::to_owned).to_vec();
+    assert_eq!(end_of_film(&stage, end), (jobs, vec![2, 2]));
+    assert!(stage.video().stale(end).is_empty());
+}
+
+#[test]
+fn a_thumbnail_that_an_older_worker_did_not_bring_gets_a_job_of_its_own() {
+    let (mut stage, cut) = Stage::at(Phase::Chunks, json!({"duration": 15}));
+    stage.approve(cut);
+    let end = stage.head("main");
+    stage.finish(JobId { checkpoint: end, artifact: ArtifactKey::Background, version: 1 });
+    stage.finish_alone(JobId { checkpoint: end, artifact: ArtifactKey::Final, version: 1 });
+    assert_eq!(stage.video().checkpoints[&end].state, CheckpointState::Making);
+    stage.finish_all();
+    let jobs = ["background 1", "final 1", "thumbnail 1"].map(str::to_owned).to_vec();
+    assert_eq!(end_of_film(&stage, end), (jobs, vec![1, 1]));
+    assert_eq!(stage.video().checkpoints[&end].state, CheckpointState::Pending);
+}
+
 #[test]
 fn a_journal_whose_ids_were_derived_otherwise_gives_the_same_film() {
     let (mut stage, cut) = Stage::at(Phase::Chunks, json!({"duration": 15}));

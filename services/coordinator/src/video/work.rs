@@ -96,6 +96,7 @@ impl Video {
                     music,
                     audio: spec.audio.clone(),
                     duration_s: f64::from(spec.duration),
+                    thumbnail: self.comes_with_mix(id),
                 })))
             }
             ArtifactKey::Thumbnail => Work::Refine(Box::new(RefineWork::Thumbnail(MakeThumbnail {
@@ -123,6 +124,12 @@ impl Video {
             video_model: self.catalogue.model(ModelKind::Video, &request.models.video)?.clone(),
             library: Catalogue { models: Vec::new(), ..self.catalogue.as_ref().clone() },
         })
+    }
+
+    /// Whether a mix makes the thumbnail too: the first of its checkpoint does, where the thumbnail has no job of its own.
+    pub(super) fn comes_with_mix(&self, mix: JobId) -> bool {
+        let thumbnail = JobId { artifact: ArtifactKey::Thumbnail, ..mix };
+        mix.version == 1 && !self.jobs.contains_key(&thumbnail)
     }
 
     fn import_work(&self, checkpoint: CheckpointId, key: ArtifactKey, upload: ObjectRef) -> Option<ImportWork> {

@@ -150,8 +150,7 @@ fn made(job: &Job) -> Vec<Made> {
     };
     match (&job.work, job.id.artifact) {
         (Work::Plan(_), key) => vec![made(key, Content::Spec(Box::new(spec())))],
-        (_, key @ ArtifactKey::Chunk(n)) => vec![object(key), object(ArtifactKey::ChunkLastFrame(n))],
-        (_, key) => vec![object(key)],
+        (_, key) => std::iter::once(key).chain(job.companion()).map(object).collect(),
     }
 }
 

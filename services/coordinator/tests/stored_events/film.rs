@@ -139,10 +139,7 @@ impl Film {
 
     fn made(&self, id: JobId) -> Done {
         let order = self.video.as_ref().and_then(|video| video.work_order(id)).expect("it has its inputs");
-        let keys = match id.artifact {
-            ArtifactKey::Chunk(n) => vec![id.artifact, ArtifactKey::ChunkLastFrame(n)],
-            key => vec![key],
-        };
+        let keys = std::iter::once(id.artifact).chain(order.companion());
         let content = |key: ArtifactKey| match key {
             ArtifactKey::Spec => Content::Spec(Box::new(self.spec())),
             key => {
@@ -153,7 +150,7 @@ impl Film {
         };
         let spent = Spent { model: "local_band".into(), unit: "second".into(), quantity: 15.0, amount: order.price };
         Done {
-            made: keys.into_iter().map(|key| Made { key, content: content(key), metadata: Map::new() }).collect(),
+            made: keys.map(|key| Made { key, content: content(key), metadata: Map::new() }).collect(),
             spent: if order.price.micros() > 0 { vec![spent] } else { Vec::new() },
         }
     }

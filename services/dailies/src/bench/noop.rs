@@ -62,8 +62,8 @@ impl Handler for Noop {
             return Ok(vec![Made { key, content, metadata: Map::new() }].into());
         }
         let mut made = vec![self.made(task, key).await?];
-        if let ArtifactKey::Chunk(n) = key {
-            made.push(self.made(task, ArtifactKey::ChunkLastFrame(n)).await?);
+        if let Some(companion) = task.job.companion() {
+            made.push(self.made(task, companion).await?);
         }
         Ok(made.into())
     }

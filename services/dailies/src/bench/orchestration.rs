@@ -6,8 +6,8 @@
 //! phase's job is in a worker's hands; memory while many videos rest; the way back after `kill -9` of everything but the
 //! SQL server; and, in the same run, what the parts allow on their own ([`raw`]).
 //!
-//! The plain shape is as near to what other engines were measured with as our films come: 1 plan, 1 picture, 6 chunks side
-//! by side. Their join is a job here, and so is the thumbnail: 11 jobs where the others ran 9.
+//! The plain shape is what other engines were measured with: 1 plan, 1 picture, 6 chunks side by side with a join, 1 mix. The
+//! join is a job here, so a film takes 10 jobs where theirs took 9.
 //!
 //! It reports and does not judge: a target that is missed is printed as missed, and the exit code stays zero.
 

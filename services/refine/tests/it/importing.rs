@@ -78,8 +78,8 @@ async fn a_song_with_a_cover_is_music() {
 async fn imported_music_is_mixed_like_composed_music() {
     let studio = Studio::new();
     let music = studio.import(studio.media(&beats(4.0), "", "flac", MediaType::Flac), 6.0).await.expect("imported");
-    let order =
-        MixFilm { film: studio.film(6.0, None), music: Some(object(&music).clone()), audio: audio(), duration_s: 6.0 };
+    let (film, music) = (studio.film(6.0, None), Some(object(&music).clone()));
+    let order = MixFilm { film, music, audio: audio(), duration_s: 6.0, thumbnail: false };
     let made = studio.work(RefineWork::Mix(order)).await.expect("mixed");
     let (lufs, peak) = studio.meter(&studio.file(&made), None);
     assert!((lufs + 14.0).abs() <= 1.0 && peak <= -1.0, "{lufs} LUFS, {peak} dBTP");

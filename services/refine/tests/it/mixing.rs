@@ -13,7 +13,7 @@ const TONE: &str = "sine=frequency=330:sample_rate=48000:duration=60";
 const PHRASES: &str = "aevalsrc='0.3*sin(2*PI*700*t)*lt(mod(t,3),1)':s=48000:d=12";
 
 fn order(film: ObjectRef, music: Option<ObjectRef>, duration_s: f64) -> MixFilm {
-    MixFilm { film, music, audio: audio(), duration_s }
+    MixFilm { film, music, audio: audio(), duration_s, thumbnail: false }
 }
 
 async fn composed(studio: &Studio, seconds: f64, style: MusicStyle) -> ObjectRef {

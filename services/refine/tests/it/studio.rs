@@ -148,11 +148,17 @@ impl Studio {
     }
 
     async fn run(&self, work: Work) -> Result<Made, JobError> {
+        let mut made = self.run_all(work).await?;
+        assert_eq!(made.len(), 1);
+        Ok(made.remove(0))
+    }
+
+    /// Does a job that makes more than one thing.
+    pub async fn run_all(&self, work: Work) -> Result<Vec<Made>, JobError> {
         let task = Task::new(job(work), self.shelf.clone(), Default::default());
-        let mut outcome = refine::handler(MediaTool::default()).handle(&task).await?;
-        assert_eq!(outcome.made.len(), 1);
+        let outcome = refine::handler(MediaTool::default()).handle(&task).await?;
         assert!(outcome.spent.is_empty());
-        Ok(outcome.made.remove(0))
+        Ok(outcome.made)
     }
 
     pub async fn mixed(&self, order: MixFilm) -> Heard {

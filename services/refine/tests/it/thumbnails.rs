@@ -1,9 +1,10 @@
 //! The picture that stands for a film.
 
 use messages::artifact::{ArtifactKey, MediaType};
-use messages::refine::{MakeThumbnail, RefineWork};
+use messages::job::Work;
+use messages::refine::{MakeThumbnail, MixFilm, RefineWork};
 
-use crate::studio::{Studio, object};
+use crate::studio::{Studio, audio, object};
 
 #[tokio::test]
 async fn a_thumbnail_is_a_lively_frame_of_the_films_size() {
@@ -27,4 +28,19 @@ async fn a_very_short_film_has_a_thumbnail_too() {
     let film = studio.film(0.2, None);
     let made = studio.work(RefineWork::Thumbnail(MakeThumbnail { film, duration_s: 0.2 })).await;
     assert!(made.is_ok(), "{made:?}");
+}
+
+#[tokio::test]
+async fn a_mix_brings_the_thumbnail_that_a_job_of_its_own_would_make() {
+    let studio = Studio::new();
+    let film = studio.film(4.0, None);
+    let alone = MakeThumbnail { film: film.clone(), duration_s: 4.0 };
+    let alone = studio.work(RefineWork::Thumbnail(alone)).await.expect("a thumbnail");
+
+    let mix = MixFilm { film, music: None, audio: audio(), duration_s: 4.0, thumbnail: true };
+    let made = studio.run_all(Work::Refine(Box::new(RefineWork::Mix(mix)))).await.expect("both");
+    let keys: Vec<_> = made.iter().map(|made| made.key).collect();
+    assert_eq!(keys, [ArtifactKey::Final, ArtifactKey::Thumbnail]);
+    assert_eq!(object(&made[1]).sha256, object(&alone).sha256);
+    assert_eq!(made[1].metadata, alone.metadata);
 }

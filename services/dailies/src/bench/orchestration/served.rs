@@ -41,7 +41,7 @@ pub struct Setting {
 /// How many jobs a film takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// 1 plan, 1 picture, 6 chunks side by side and their join, the film: as other engines were measured.
+    /// 1 plan, 1 picture, 6 chunks side by side and their join, 1 mix: as other engines were measured.
     Plain,
     /// A film of 6 beats with music, as people make it.
     SixBeats,
@@ -59,8 +59,8 @@ impl Shape {
     /// Jobs of one film, phase by phase.
     pub const fn jobs(self) -> [u32; 4] {
         match self {
-            Self::Plain => [1, 1, 7, 2],
-            Self::SixBeats => [1, 6, 7, 3],
+            Self::Plain => [1, 1, 7, 1],
+            Self::SixBeats => [1, 6, 7, 2],
         }
     }
 }
