@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use coordinator::store::{SqliteStore, Store, StoreError};
@@ -251,4 +252,26 @@ async fn an_artifact_key_that_is_unknown_makes_its_job_wait_and_no_other() {
         .await
         .expect("it is written");
     assert_eq!(samples::jobs(store.as_ref(), id).await, [samples::job(id, 2)]);
+}
+
+#[tokio::test]
+async fn what_was_recorded_is_brought_home_from_the_log_when_partitions_are_leased() {
+    let file = SqliteFile::new();
+    let store = file.open().await;
+    store.append(vec![created(video(1)).into()]).await.expect("it is recorded");
+    // The file without its log; before the first checkpoint it has no tables.
+    let alone = SqliteConnectOptions::new().filename(file.path()).immutable(true).read_only(true);
+    let events = async || {
+        let mut connection = alone.connect().await.expect("it opens");
+        let count = sqlx::query_scalar::<_, i64>("select count(*) from event").fetch_one(&mut connection).await;
+        count.unwrap_or(0)
+    };
+    assert_eq!(events().await, 0, "it stands in the log");
+
+    store.lease("a", samples::at(1), samples::at(2)).await.expect("it is leased");
+    let since = Instant::now();
+    while events().await == 0 {
+        assert!(since.elapsed() < Duration::from_secs(30), "it still stands in the log alone");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
