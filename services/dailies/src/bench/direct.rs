@@ -65,7 +65,11 @@ pub async fn film(order: &Order, media: &MediaTool, settings: &Settings) -> Resu
 }
 
 /// One job, with a folder that goes away.
-async fn call(job: Job, handler: Arc<dyn Handler>, objects: Arc<dyn ObjectStore>) -> Result<Report<Done>, BenchError> {
+pub(super) async fn call(
+    job: Job,
+    handler: Arc<dyn Handler>,
+    objects: Arc<dyn ObjectStore>,
+) -> Result<Report<Done>, BenchError> {
     let report = Report {
         user: job.user.clone(),
         video: job.video,
@@ -80,7 +84,11 @@ async fn call(job: Job, handler: Arc<dyn Handler>, objects: Arc<dyn ObjectStore>
     Ok(report.with(report.attempt, Done { made: outcome.made, spent: outcome.spent }))
 }
 
-fn handler_of(handlers: &[(Service, Arc<dyn Handler>)], service: Service) -> Result<Arc<dyn Handler>, BenchError> {
+/// Whoever does the work of a service.
+pub(super) fn handler_of(
+    handlers: &[(Service, Arc<dyn Handler>)],
+    service: Service,
+) -> Result<Arc<dyn Handler>, BenchError> {
     let found = handlers.iter().find(|(of, _)| *of == service);
     found.map(|(_, handler)| handler.clone()).ok_or_else(|| no_film(&format!("nobody does the work of {service}")))
 }
@@ -90,15 +98,15 @@ fn no_film(reason: &str) -> BenchError {
 }
 
 /// The life of the video, in memory.
-struct Story {
+pub(super) struct Story {
     setup: Setup,
-    video: Video,
+    pub(super) video: Video,
     diary: Diary,
-    ended: Option<Ended>,
+    pub(super) ended: Option<Ended>,
 }
 
 impl Story {
-    fn begin(order: &Order, setup: Setup) -> Result<Self, BenchError> {
+    pub(super) fn begin(order: &Order, setup: Setup) -> Result<Self, BenchError> {
         let id = Order::video();
         let command: CommandId = "bench".parse().map_err(|error| no_film(&format!("{error}")))?;
         let create = Box::new(Command::Create(order.create.clone()));
@@ -107,7 +115,7 @@ impl Story {
         Ok(Self { setup, video, diary, ended })
     }
 
-    fn tell(&mut self, input: &Input) -> Result<(), BenchError> {
+    pub(super) fn tell(&mut self, input: &Input) -> Result<(), BenchError> {
         let diary = std::mem::take(&mut self.diary);
         let (video, diary, ended) = decide(Some(self.video.clone()), self.video.id, input, &self.setup, diary)?;
         (self.video, self.diary, self.ended) = (video, diary, ended);
@@ -115,7 +123,7 @@ impl Story {
     }
 
     /// What is to be made now, in the film's order.
-    fn planned(&self) -> Vec<JobId> {
+    pub(super) fn planned(&self) -> Vec<JobId> {
         let planned = self.video.jobs.iter().filter(|(_, job)| job.state == JobState::Planned);
         planned.map(|(id, _)| *id).collect()
     }

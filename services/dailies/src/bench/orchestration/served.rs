@@ -202,3 +202,48 @@ fn resident_mib(pid: u32) -> Option<f64> {
     let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes / 1024.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use coordinator::video::{Input, Setup};
+    use messages::catalogue::{Catalogue, SHIPPED_LIBRARY};
+    use runtime::artifacts::ObjectStore;
+    use serde_json::json;
+
+    use super::super::super::direct::{Story, call, handler_of};
+    use super::super::super::film::Ended;
+    use super::super::super::plain_folder::PlainFolder;
+    use super::super::super::{Order, noop};
+    use super::*;
+
+    /// How many jobs the benchmark's workers have, phase by phase, until a film is complete.
+    async fn jobs_of_a_film(shape: Shape) -> [u32; 4] {
+        let catalogue = Catalogue::from_toml(&models(shape), SHIPPED_LIBRARY).expect("it is valid");
+        let setup = Setup::new(Arc::new(catalogue), vec!["local".to_owned()]);
+        let wish = json!({"prompt": "A film about nothing", "duration": shape.seconds(), "auto_continue": true});
+        let order = Order { create: serde_json::from_value(wish).expect("a wish"), jobs: NonZeroUsize::MIN };
+        let mut story = Story::begin(&order, setup).expect("a video");
+        let handlers = noop::handlers_without_objects(Arc::default());
+        let folder = tempfile::tempdir().expect("a folder");
+        let objects: Arc<dyn ObjectStore> = Arc::new(PlainFolder::new(folder.path().to_path_buf()));
+        let mut jobs = [0; 4];
+        while let Some(id) = story.planned().first().copied() {
+            jobs[usize::from(id.artifact.phase().number()) - 1] += 1;
+            let job = story.video.work_order(id).expect("it has its inputs");
+            let handler = handler_of(&handlers, job.work.service()).expect("somebody does it");
+            let report = call(job, handler, objects.clone()).await.expect("it is made");
+            story.tell(&Input::Done(Box::new(report))).expect("it is taken");
+        }
+        assert!(matches!(story.ended, Some(Ended::Complete)));
+        jobs
+    }
+
+    #[tokio::test]
+    async fn a_film_takes_as_many_jobs_as_the_report_says() {
+        for shape in [Shape::Plain, Shape::SixBeats] {
+            assert_eq!(jobs_of_a_film(shape).await, shape.jobs(), "{shape:?}");
+        }
+    }
+}
