@@ -232,6 +232,20 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_with_something_else_is_no_job() {
+        let mut running = Running::default();
+        let mut tell = |happened| running.event(&at(0, happened));
+        let made = [ArtifactKey::Background, ArtifactKey::Final, ArtifactKey::Thumbnail];
+        assert_eq!(tell(started(Phase::Refine, &made)).as_deref(), Some("refine: started, 2 jobs"));
+        tell(Happened::JobDone { job: job(Phase::Refine, ArtifactKey::Background) });
+        let mixed = Happened::JobDone { job: job(Phase::Refine, ArtifactKey::Final) };
+        assert_eq!(tell(mixed).as_deref(), Some("refine: final done, 2 of 2"));
+        // The mix of an older worker brings no thumbnail, so that one is made after all.
+        let thumbnail = Happened::JobDone { job: job(Phase::Refine, ArtifactKey::Thumbnail) };
+        assert_eq!(tell(thumbnail).as_deref(), Some("refine: thumbnail done, 3 of 3"));
+    }
+
+    #[test]
     fn bars_move_forward_only_and_fit_every_width() {
         let mut running = Running::default();
         let chunks =

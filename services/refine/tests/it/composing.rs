@@ -48,8 +48,8 @@ async fn every_style_at_every_tempo_is_on_target_alone_and_under_a_film() {
             let audio = order.audio.clone();
             let music = studio.work(RefineWork::Compose(order)).await.expect("music");
             let (film, duration_s) = (films[at].clone(), lengths[at]);
-            let music_of = Some(object(&music).clone());
-            let mix = MixFilm { film, music: music_of, audio, duration_s, thumbnail: false };
+            let bed = Some(object(&music).clone());
+            let mix = MixFilm { film, music: bed, audio, duration_s, thumbnail: false };
             let mut heard = vec![music];
             // Fades and another encoder change little: once a style is enough.
             if t == s % 3 {
