@@ -260,6 +260,8 @@ pub enum FailureKind {
     Cancelled,
     /// Worker after worker died over it.
     Crashed,
+    /// Its worker is too old to read it: tried again until a newer one takes it.
+    NeedsUpgrade,
 }
 
 /// "I am stopping and did not do it." Uses up no attempt.

@@ -56,7 +56,7 @@ pub fn questions() -> Vec<Case> {
         Case::json("ask_videos", list),
         Case::json("ask_history", AskHistory { after_seq: 7 }),
         Case::json("ask_checkpoint", AskCheckpoint { checkpoint_id: checkpoint(Phase::Chunks) }),
-        Case::json("ask_checkpoints", AskCheckpoints { branch_name: Some("main-1".into()) }),
+        Case::json("ask_checkpoints", AskCheckpoints { branch_name: Some("main-1".into()), after: None }),
         Case::json("ask_compare", AskCompare { a: checkpoint(Phase::Planning), b: checkpoint(Phase::Chunks) }),
         Case::json("ask_artifact", AskArtifact { artifact_id: artifact_id(ArtifactKey::Final, 1) }),
     ]

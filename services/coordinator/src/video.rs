@@ -55,7 +55,7 @@ mod history;
 #[cfg(test)]
 mod lessons;
 #[cfg(test)]
-mod stage;
+pub(crate) mod stage;
 #[cfg(test)]
 mod table;
 #[cfg(test)]
@@ -632,6 +632,6 @@ fn words(kind: FailureKind, reason: &str) -> String {
     match kind {
         FailureKind::Crashed => format!("workers crashed over it: {reason}"),
         FailureKind::RetryLater => format!("{reason} (tried again as often as makes sense)"),
-        FailureKind::GiveUp | FailureKind::Cancelled => reason.to_owned(),
+        FailureKind::GiveUp | FailureKind::Cancelled | FailureKind::NeedsUpgrade => reason.to_owned(),
     }
 }

@@ -38,6 +38,7 @@ async fn a_job_that_is_too_new_for_a_worker_is_kept_and_the_film_is_finished_by_
     let failed = about.iter().find(|event| event["type"] == "job_failed").expect("the first attempt failed");
     assert!(text(&failed["reason"]).contains("too old to read the job"), "{failed}");
     assert_eq!((&failed["gave_up"], &failed["attempt"]), (&json!(false), &json!(1)), "{failed}");
+    assert_eq!(failed["kind"], "needs_upgrade", "{failed}");
     let done = about.iter().find(|event| event["type"] == "job_done").expect("the second attempt was done");
     assert_eq!(done["attempt"], 2, "{done}");
 

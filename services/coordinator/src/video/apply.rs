@@ -11,7 +11,7 @@ use messages::catalogue::Catalogue;
 use messages::chunk::PlannedChunk;
 use messages::event::{Event, Overrides, Recorded};
 use messages::id::{ArtifactId, BranchName, CheckpointId, CommandId, JobId, UserId, VideoId};
-use messages::job;
+use messages::job::{self, FailureKind};
 use messages::phase::Phase;
 use messages::query::LedgerRow;
 use messages::video::{AutoContinue, Models, Request, Settings};
@@ -136,9 +136,10 @@ impl Video {
                 }
                 self.touch_branch_of(job.checkpoint);
             }
-            Event::JobFailed { job, attempt: _, kind: _, reason, gave_up } => {
+            Event::JobFailed { job, attempt: _, kind, reason, gave_up } => {
                 if let Some(state) = self.job_mut(*job) {
-                    state.failures += 1;
+                    // That a worker is too old says nothing about the job.
+                    state.failures += u32::from(*kind != FailureKind::NeedsUpgrade);
                     if *gave_up {
                         state.state = JobState::Failed { reason: reason.clone() };
                     }
@@ -422,10 +423,15 @@ impl Video {
 
     /// Selects a version; a chunk brings the last frame that was made with it.
     fn select_artifact(&mut self, checkpoint: CheckpointId, key: ArtifactKey, id: ArtifactId) {
-        let companion = self.companion(key, id);
+        let chosen: Vec<_> = std::iter::once((key, id)).chain(self.companion(key, id)).collect();
+        let numbers: Vec<_> =
+            chosen.iter().map(|(_, id)| self.artifacts.get(id).map_or(0, |artifact| artifact.version)).collect();
         if let Some(checkpoint) = self.checkpoint_mut(checkpoint) {
-            for (key, id) in std::iter::once((key, id)).chain(companion) {
+            for ((key, id), number) in chosen.into_iter().zip(numbers) {
                 checkpoint.selection.insert(key, id);
+                // What is made here next has a number that nothing has that was taken from elsewhere.
+                let last = checkpoint.last_version.entry(key).or_default();
+                *last = number.max(*last);
                 let versions = checkpoint.versions.entry(key).or_default();
                 if !versions.contains(&id) {
                     versions.push(id);

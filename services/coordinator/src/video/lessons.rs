@@ -227,6 +227,71 @@ fn w34_the_model_that_was_chosen_is_kept_and_an_unknown_one_is_refused_with_the_
 }
 
 #[test]
+fn w19_w58_a_version_keeps_its_number_beside_one_that_was_taken_from_elsewhere() {
+    let (mut stage, plan) = Stage::at(Phase::Planning, json!({"duration": 15}));
+    stage.ask("fork", json!({"checkpoint_id": plan, "branch": "dusk"})).expect("forked");
+    for branch in ["main", "dusk"] {
+        stage.approve(stage.head(branch));
+    }
+    stage.finish_all();
+    let (board, dusk) = (stage.head("main"), stage.head("dusk"));
+    let again = |board: CheckpointId| json!({"checkpoint_id": board, "artifact_key": "beat_0"});
+    stage.ask("regenerate", again(dusk)).expect("ordered");
+    stage.finish_all();
+    let take = json!({"checkpoint_id": board, "from_checkpoint": dusk, "artifact_key": "beat_0"});
+    let taken = stage.ask("take", take).expect("taken");
+    let made = stage.ask("regenerate", again(board)).expect("ordered");
+    stage.finish_all();
+    assert_eq!((&taken["version"], &made["version"]), (&json!(2), &json!(3)), "no number means two pictures");
+    for (version, artifact) in [(2, &taken["artifact_id"]), (3, &made["artifact_id"])] {
+        let select = json!({"checkpoint_id": board, "artifact_key": "beat_0", "version": version});
+        assert_eq!(stage.ask("select", select).expect("it is there")["artifact_id"], *artifact);
+        assert_eq!(json!(stage.video().checkpoints[&board].selection[&ArtifactKey::Beat(0)]), *artifact);
+    }
+}
+
+#[test]
+fn w11_a_picture_whose_order_was_cancelled_is_kept_and_not_selected() {
+    let (mut stage, board) = Stage::at(Phase::Storyboard, json!({"duration": 15}));
+    let before = stage.video().checkpoints[&board].selection.clone();
+    stage.ask("regenerate", json!({"checkpoint_id": board, "artifact_key": "beat_0"})).expect("ordered");
+    let job = stage.planned()[0];
+    stage.ask("cancel", json!({})).expect("something runs");
+    // Its worker had made it by then.
+    stage.finish(job);
+    assert_eq!(stage.video().checkpoints[&board].selection, before);
+    assert_eq!(stage.head("main"), board, "and nothing goes on");
+    let select = json!({"checkpoint_id": board, "artifact_key": "beat_0", "version": 2});
+    stage.ask("select", select).expect("it can be chosen all the same");
+}
+
+#[test]
+fn w28_what_is_free_is_rebuilt_also_when_the_last_order_fails() {
+    let (mut stage, cut) = Stage::at(Phase::Chunks, json!({"duration": 15}));
+    for chunk in ["chunk_0", "chunk_1"] {
+        stage.ask("regenerate", json!({"checkpoint_id": cut, "artifact_key": chunk})).expect("ordered");
+    }
+    stage.ask("settings", json!({"auto_continue": true})).expect("changed");
+    let [first, second] = stage.planned()[..] else { panic!("two chunks are ordered") };
+    stage.finish(first);
+    assert_eq!(stage.planned(), [second], "the film is cut again when both are there");
+    stage.fail(second, FailureKind::GiveUp);
+    let [stitch] = stage.planned()[..] else { panic!("the film is cut again: {:?}", stage.planned()) };
+    assert_eq!(stitch.artifact, ArtifactKey::Stitched);
+    // What is made by itself and fails is not made again and again.
+    stage.fail(stitch, FailureKind::GiveUp);
+    assert_eq!((stage.planned(), stage.head("main")), (Vec::new(), cut));
+
+    stage.ask("regenerate", json!({"checkpoint_id": cut, "artifact_key": "stitched"})).expect("ordered");
+    stage.ask("regenerate", json!({"checkpoint_id": cut, "artifact_key": "chunk_1"})).expect("ordered");
+    let [again, stitch] = stage.planned()[..] else { panic!("both are ordered") };
+    stage.finish(stitch);
+    assert_eq!(stage.head("main"), cut, "the rule waits for what is in the making");
+    stage.fail(again, FailureKind::GiveUp);
+    assert_ne!(stage.head("main"), cut, "and goes on when that is not coming");
+}
+
+#[test]
 fn w37_what_was_spent_is_never_overwritten_by_a_retry_a_remake_or_another_branch() {
     let mut stage = Stage::with_catalogue(priced_catalogue());
     stage.ask("create", with_prompt(json!({"duration": 15}))).expect("created");

@@ -137,10 +137,7 @@ impl Draft {
         self.record(Event::JobFailed { job: id, attempt, kind, reason: reason.clone(), gave_up: true });
         match self.video.making_branch(id.checkpoint) {
             Some(branch) => self.settle(&branch, id.checkpoint),
-            None => {
-                let (checkpoint_id, key, version) = (id.checkpoint, id.artifact, id.version);
-                self.record(Event::ArtifactFailed { checkpoint_id, key, version, reason });
-            }
+            None => self.order_failed(id, reason),
         }
     }
 }

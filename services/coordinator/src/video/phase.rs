@@ -178,6 +178,7 @@ impl Draft {
         if job.state == JobState::Done {
             return Reply::Recorded;
         }
+        let wanted = job.state != JobState::Cancelled;
         if let Err(reason) = self.video.acceptable(report.job, &report.outcome.made) {
             // The worker did its best: trying the same again would give the same.
             let outcome = Failed { kind: FailureKind::GiveUp, reason, retry_after_s: None };
@@ -204,7 +205,7 @@ impl Draft {
         });
         match running {
             Some(branch) => self.settle(&branch, checkpoint),
-            None => self.order_done(report.job),
+            None => self.order_done(report.job, wanted),
         }
         Reply::Recorded
     }
@@ -224,6 +225,8 @@ impl Draft {
             FailureKind::RetryLater => PAUSES.get(failures).copied(),
             // The job is wanted, so whoever told the worker to stop was mistaken.
             FailureKind::Cancelled => PAUSES.get(failures).copied(),
+            // Until the workers are upgraded, which takes as long as it takes.
+            FailureKind::NeedsUpgrade => PAUSES.get(attempt.saturating_sub(1) as usize).or(PAUSES.last()).copied(),
             FailureKind::GiveUp | FailureKind::Crashed => None,
         };
         let reason = if again.is_none() { words(failed.kind, &failed.reason) } else { failed.reason.clone() };
@@ -243,12 +246,7 @@ impl Draft {
             }
             None => match self.video.making_branch(id.checkpoint) {
                 Some(branch) => self.settle(&branch, id.checkpoint),
-                None => self.record(Event::ArtifactFailed {
-                    checkpoint_id: id.checkpoint,
-                    key: id.artifact,
-                    version: id.version,
-                    reason,
-                }),
+                None => self.order_failed(id, reason),
             },
         }
         Reply::Recorded

@@ -207,6 +207,9 @@ impl Video {
 impl Draft {
     /// `approve`
     pub(super) fn approve(&mut self, approve: &Approve, who: &Who) -> Result<Reply, Rejection> {
+        if approve.note.as_ref().is_some_and(|note| note.chars().count() > 2000) {
+            return Err(Rejection::invalid(vec![Violation::new("note", "must be at most 2000 characters")]));
+        }
         let id = approve.checkpoint_id;
         let (goes_on, branch) = match self.video.way_of(approve)? {
             Way::Again(approval) => return Ok(repeat(&approval.answer, approval.command_id)),
@@ -406,8 +409,8 @@ impl Draft {
         job
     }
 
-    /// An ordered version is there: it is selected only where nothing else was chosen since.
-    pub(super) fn order_done(&mut self, id: JobId) {
+    /// An ordered version is there: it is selected only where it is wanted still and nothing else was chosen since.
+    pub(super) fn order_done(&mut self, id: JobId, wanted: bool) {
         let Some(checkpoint) = self.video.checkpoints.get(&id.checkpoint) else { return };
         // A job of a cancelled phase is no order: its result is kept for the retry.
         if checkpoint.state == CheckpointState::Making {
@@ -415,10 +418,23 @@ impl Draft {
         }
         let replaces = self.video.jobs.get(&id).and_then(|job| job.replaces);
         let unmoved = checkpoint.selection.get(&id.artifact).copied() == replaces;
-        let selected = checkpoint.state == CheckpointState::Pending && unmoved;
+        let selected = checkpoint.state == CheckpointState::Pending && unmoved && wanted;
         let (checkpoint_id, key, version) = (id.checkpoint, id.artifact, id.version);
         self.record(Event::ArtifactReady { checkpoint_id, key, version, selected });
-        self.after_change(checkpoint_id);
+        if wanted {
+            self.after_change(checkpoint_id);
+            self.go_on_by_policy(checkpoint_id);
+        }
+    }
+
+    /// An ordered version is not coming. What waited for it goes on with what there is.
+    pub(super) fn order_failed(&mut self, id: JobId, reason: String) {
+        let (checkpoint_id, key, version) = (id.checkpoint, id.artifact, id.version);
+        self.record(Event::ArtifactFailed { checkpoint_id, key, version, reason });
+        // What is ordered by itself would be ordered again, and fail again.
+        if !self.video.follows_by_itself(checkpoint_id, key) {
+            self.after_change(checkpoint_id);
+        }
         self.go_on_by_policy(checkpoint_id);
     }
 
@@ -427,8 +443,10 @@ impl Draft {
         self.video.place_of_change(select.checkpoint_id)?;
         let (named, key) = (self.video.checkpoint(select.checkpoint_id)?, select.artifact_key);
         let versions = named.versions.get(&key).map(Vec::as_slice).unwrap_or_default();
+        // What was taken from elsewhere may bear the number of one that was made here.
         let numbered = |id: &&ArtifactId| self.video.artifacts.get(id).is_some_and(|a| a.version == select.version);
-        let Some(artifact_id) = versions.iter().find(numbered).copied() else {
+        let made_here = self.video.made_here(select.checkpoint_id, key, select.version);
+        let Some(artifact_id) = made_here.or_else(|| versions.iter().find(numbered).copied()) else {
             let reason = format!("this checkpoint has no version {} of `{key}`", select.version);
             return Err(Rejection::new(Code::UnknownArtifact, reason));
         };

@@ -85,7 +85,7 @@ impl Video {
     }
 
     /// Whether an artifact is made without being asked for: what is free and follows from the rest.
-    fn follows_by_itself(&self, checkpoint: CheckpointId, key: ArtifactKey) -> bool {
+    pub(super) fn follows_by_itself(&self, checkpoint: CheckpointId, key: ArtifactKey) -> bool {
         match key {
             ArtifactKey::Stitched | ArtifactKey::Final => true,
             ArtifactKey::Background => self.price_of(checkpoint, key, &Overrides::default()).micros() == 0,

@@ -105,6 +105,25 @@ fn a_passing_failure_is_tried_again_by_itself_and_only_so_often() {
 }
 
 #[test]
+fn a_job_that_workers_are_too_old_for_waits_until_one_is_upgraded() {
+    let mut stage = Stage::created(json!({}));
+    let job = stage.planned()[0];
+    let waits: Vec<_> = (0..20)
+        .map(|_| {
+            stage.fail(job, FailureKind::NeedsUpgrade);
+            (stage.video().jobs[&job].not_before - stage.now).num_seconds()
+        })
+        .collect();
+    assert_eq!(waits[..4], [2, 8, 30, 60]);
+    assert!(waits[4..].iter().all(|wait| *wait == 60), "{waits:?}");
+    // None of it counts against what the job itself may fail.
+    (0..4).for_each(|_| drop(stage.fail(job, FailureKind::RetryLater)));
+    assert_eq!(stage.video().status(), VideoStatus::Validating);
+    stage.finish(job);
+    assert_eq!(stage.video().status(), VideoStatus::PausedAtPhase1);
+}
+
+#[test]
 fn a_late_word_of_an_earlier_attempt_is_passed_over() {
     let mut stage = Stage::created(json!({}));
     let job = stage.planned()[0];

@@ -61,6 +61,7 @@ impl Verdict {
                 FailureKind::GiveUp => "give_up",
                 FailureKind::Cancelled => "cancelled",
                 FailureKind::Crashed => "crashed",
+                FailureKind::NeedsUpgrade => "needs_upgrade",
             },
             Self::Returned => "returned",
         }
@@ -360,8 +361,8 @@ impl Replica {
         reply.is_some()
     }
 
-    /// Bytes that are no job of ours: kept for a person. When at least the sender can be told, it is, and a newer replica
-    /// may do better with the next attempt.
+    /// Bytes that are no job of ours: kept for a person. When at least the sender can be told, it is, and sends the job
+    /// until a newer replica takes it; its first attempt is letter enough.
     async fn attend_unreadable(&self, delivery: Arc<dyn Delivery>, why: &str) -> Option<Arc<dyn Delivery>> {
         let version = env!("CARGO_PKG_VERSION");
         tracing::error!(subject = delivery.subject(), reason = why, "a job is not readable");
@@ -370,13 +371,15 @@ impl Replica {
              subject again when that runs",
             self.parts.service
         );
-        if !self.set_aside(delivery.as_ref(), reason).await {
+        let about = codec::decode::<Subject>(delivery.payload()).ok();
+        let is_news = about.as_ref().is_none_or(|about| about.attempt <= 1);
+        if is_news && !self.set_aside(delivery.as_ref(), reason).await {
             delivery.hand_back(SET_ASIDE_LATER).await;
             return None;
         }
-        if let Ok(about) = codec::decode::<Subject>(delivery.payload()) {
+        if let Some(about) = about {
             let reason = format!("this worker (version {version}) is too old to read the job: upgrade it");
-            let failed = Failed { kind: FailureKind::RetryLater, reason, retry_after_s: None };
+            let failed = Failed { kind: FailureKind::NeedsUpgrade, reason, retry_after_s: None };
             let progress = watch::Sender::new(0.0);
             let heard = tokio::select! {
                 biased;

@@ -15,7 +15,7 @@ use crate::metrics::{Labels, Published, publish, registry, spans};
 static FIGURES: LazyLock<Figures> = LazyLock::new(Figures::new);
 
 /// How jobs end, as they are counted.
-const OUTCOMES: [&str; 6] = ["done", "retry_later", "give_up", "cancelled", "crashed", "returned"];
+const OUTCOMES: [&str; 7] = ["done", "retry_later", "give_up", "cancelled", "crashed", "needs_upgrade", "returned"];
 
 type Waits = Family<Labels<1>, Histogram, fn() -> Histogram>;
 

@@ -48,7 +48,7 @@ async fn a_job_from_a_newer_coordinator_is_set_aside_and_tried_again_later() {
     send_bytes(&scene.bus, &job(1), codec::encode(&newer).expect("written")).await;
 
     let failed = failed(scene.coordinator.end_of(&job(1)).await);
-    assert_eq!(failed.kind, FailureKind::RetryLater);
+    assert_eq!(failed.kind, FailureKind::NeedsUpgrade);
     assert!(failed.reason.contains("too old"), "{failed:?}");
     assert!(scene.dead_letter().await.reason.contains("publish the payload"));
     scene.queue_is_empty().await;
