@@ -81,7 +81,7 @@ pub async fn keep_leases(
 }
 
 async fn renew(owner: &str, around: &Surroundings) -> Result<HashMap<Partition, Position>, StoreError> {
-    let now = around.clock.now();
+    let now = around.store.lease_time(around.clock.now()).await?;
     around.store.lease(owner, now, now + LEASE).await
 }
 

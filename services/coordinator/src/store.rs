@@ -272,6 +272,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Forgets how commands ended that were asked before a time, of videos that do not exist.
     async fn forget_commands(&self, before: DateTime<Utc>) -> Result<(), StoreError>;
 
+    /// The time that leases are compared by, for a host whose clock says `here`: that of the database's server where replicas
+    /// run on several hosts, because their clocks differ; `here` where all of them share one.
+    async fn lease_time(&self, here: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError>;
+
     /// Renews `owner`'s leases until `until`, takes what is free up to an even share, gives back what is above it, and
     /// says what is owned now and up to where it was read.
     async fn lease(

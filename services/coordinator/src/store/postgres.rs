@@ -143,6 +143,10 @@ impl Store for PostgresStore {
         keeping::forget_commands(&self.notes, before).await
     }
 
+    async fn lease_time(&self, _: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
+        leases::time(&self.writers).await
+    }
+
     async fn lease(
         &self,
         owner: &str,

@@ -268,6 +268,10 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn lease_time(&self, here: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
+        Ok(here)
+    }
+
     async fn lease(
         &self,
         owner: &str,

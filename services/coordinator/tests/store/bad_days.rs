@@ -38,6 +38,22 @@ async fn insist(store: &dyn Store, append: &Append) -> Appended {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn replicas_on_hosts_whose_clocks_disagree_share_alike() {
+    let server = server_of_its_own(&[]);
+    let store = opened(&server).await;
+    let lease = async |owner: &str, ahead_s: i64| {
+        let here = chrono::Utc::now() + chrono::TimeDelta::seconds(ahead_s);
+        let now = store.lease_time(here).await.expect("it is answered");
+        store.lease(owner, now, now + Duration::from_secs(6)).await.expect("it is leased").len()
+    };
+    assert_eq!(lease("right", 0).await, 32);
+    assert_eq!(lease("fast", 60).await, 0, "what is leased is not taken away");
+    for (owner, ahead_s) in [("right", 0), ("fast", 60), ("right", 0), ("fast", 60)] {
+        assert_eq!(lease(owner, ahead_s).await, 16, "{owner}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_restarted_or_killed_loses_nothing_that_was_answered() {
     let mut server = server_of_its_own(&[]);
     let store = opened(&server).await;

@@ -15,6 +15,18 @@ const LOCK: i64 = 0x0064_6169_6c69_6573;
 /// A replica that was silent for so long counts no more.
 const DEAD: TimeDelta = TimeDelta::seconds(6);
 
+pub(super) async fn time(connections: &Connections) -> Result<DateTime<Utc>, StoreError> {
+    connections
+        .run("ask for the time", |connection| {
+            Box::pin(async move {
+                let now = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
+                let now: i64 = sqlx::query_scalar(now).fetch_one(connection).await?;
+                DateTime::from_timestamp_micros(now).ok_or_else(|| sqlx::Error::Decode("a time out of range".into()))
+            })
+        })
+        .await
+}
+
 pub(super) async fn lease(
     connections: &Connections,
     owner: &str,
