@@ -482,6 +482,9 @@ pub struct AskCheckpoints {
     /// Only this branch's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch_name: Option<String>,
+    /// Only what was created after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<CheckpointId>,
 }
 
 /// The body of `compare`.

@@ -8,11 +8,12 @@ use async_nats::service::Request;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use messages::command::{Code, Rejection, read};
-use messages::id::{BranchName, UserId, VideoId};
+use messages::id::{BranchName, CheckpointId, UserId, VideoId};
 use messages::query::{
     ArtifactLocation, AskArtifact, AskCheckpoint, AskCheckpoints, AskCompare, AskHistory, History, ListVideos,
     VIDEO_QUERIES, Videos,
 };
+use messages::subject::MORE_HEADER;
 use messages::violation::Violation;
 use runtime::bus::Bus;
 use serde::Serialize;
@@ -21,8 +22,23 @@ use tokio_util::sync::CancellationToken;
 use crate::store::{Store, StoreError};
 use crate::video::Video;
 
-/// The most events of one page of history: with public bodies it stays far below what a message may hold.
+/// The most events of one page of history.
 const PAGE: usize = 500;
+
+/// What is answered.
+#[derive(Debug)]
+struct Answer {
+    /// JSON.
+    body: Vec<u8>,
+    /// Whether it is only the first part of a list.
+    more: bool,
+}
+
+impl From<Vec<u8>> for Answer {
+    fn from(body: Vec<u8>) -> Self {
+        Self { body, more: false }
+    }
+}
 
 /// Answers the questions of one endpoint until `shutdown`.
 pub async fn answer_all(
@@ -45,16 +61,25 @@ pub async fn answer_all(
 
 async fn respond(question: Request, bus: &Bus, store: &dyn Store, keep_abandoned: Option<Duration>) {
     let message = &question.message;
-    let answered = answer(store, keep_abandoned, &message.subject, &message.payload).await;
+    let most = bus.client().server_info().max_payload;
+    let answered = answer(store, keep_abandoned, &message.subject, &message.payload, most / 2).await;
+    let answered =
+        answered.and_then(|answer| if answer.body.len() > most { Err(too_large(&answer)) } else { Ok(answer) });
+    let Some(reply_to) = message.reply.clone() else { return };
+    let mut headers = HeaderMap::new();
     match answered {
-        Ok(answer) => {
-            if let Err(error) = question.respond(Ok(Bytes::from(answer))).await {
+        Ok(Answer { body, more: false }) => {
+            if let Err(error) = question.respond(Ok(Bytes::from(body))).await {
+                tracing::debug!(error = %error, "a question went unanswered");
+            }
+        }
+        Ok(Answer { body, more: true }) => {
+            headers.insert(MORE_HEADER, "true");
+            if let Err(error) = bus.client().publish_with_headers(reply_to, headers, body.into()).await {
                 tracing::debug!(error = %error, "a question went unanswered");
             }
         }
         Err(refusal) => {
-            let Some(reply_to) = message.reply.clone() else { return };
-            let mut headers = HeaderMap::new();
             headers.insert("Nats-Service-Error", refusal.reason.replace(['\r', '\n'], " ").as_str());
             headers.insert("Nats-Service-Error-Code", refusal.code.http_status().to_string().as_str());
             let body = Bytes::from(serde_json::to_vec(&refusal).unwrap_or_default());
@@ -65,19 +90,35 @@ async fn respond(question: Request, bus: &Bus, store: &dyn Store, keep_abandoned
     }
 }
 
-/// The answer to a question on `query.{user}.{video}.{name}` or `query.{user}.{name}`.
-pub async fn answer(
+fn too_large(answer: &Answer) -> Rejection {
+    let size = answer.body.len() / 1024;
+    let reason = format!("the answer has {size} KiB and no message takes it; raise `max_payload` of the NATS servers");
+    Rejection::new(Code::NotSupported, reason)
+}
+
+/// The answer to a question on `query.{user}.{video}.{name}` or `query.{user}.{name}`. What is a list of unknown length ends
+/// before it has more than `most` bytes.
+async fn answer(
     store: &dyn Store,
     keep_abandoned: Option<Duration>,
     subject: &str,
     body: &[u8],
-) -> Result<Vec<u8>, Rejection> {
+    most: usize,
+) -> Result<Answer, Rejection> {
     let tokens: Vec<_> = subject.split('.').collect();
     match tokens.as_slice() {
-        ["query", user, "videos"] => videos(store, &user_of(user)?, body).await,
-        ["query", user, "artifact"] => artifact(store, &user_of(user)?, body).await,
-        ["query", user, video, "retention"] => retention(store, &user_of(user)?, video, keep_abandoned).await,
-        ["query", user, video, name] => about(store, &user_of(user)?, video, name, body).await,
+        ["query", user, "videos"] => videos(store, &user_of(user)?, body).await.map(Answer::from),
+        ["query", user, "artifact"] => artifact(store, &user_of(user)?, body).await.map(Answer::from),
+        ["query", user, video, "retention"] => {
+            retention(store, &user_of(user)?, video, keep_abandoned).await.map(Answer::from)
+        }
+        ["query", user, video, "history"] => {
+            history(store, &user_of(user)?, video_of(video)?, read(body)?, most).await.map(Answer::from)
+        }
+        ["query", user, video, "checkpoints"] => {
+            checkpoints(&load(store, &user_of(user)?, video_of(video)?).await?, &read(body)?, most)
+        }
+        ["query", user, video, name] => about(store, &user_of(user)?, video, name, body).await.map(Answer::from),
         _ => Err(Rejection::new(Code::UnknownQuery, "ask query.{user}.videos or query.{user}.{video}.{name}")),
     }
 }
@@ -133,27 +174,17 @@ async fn retention(
 }
 
 async fn about(store: &dyn Store, user: &UserId, id: &str, name: &str, body: &[u8]) -> Result<Vec<u8>, Rejection> {
-    let id = video_of(id)?;
-    if name == "history" {
-        return history(store, user, id, read(body)?).await;
-    }
-    let video = load(store, user, id).await?;
+    let video = load(store, user, video_of(id)?).await?;
     match name {
         "status" => json(&video.status_view()),
         "video" => json(&video.video_view()),
         "cost" => json(&video.cost_view()),
         "tree" => json(&video.tree_view()),
         "branches" => json(&video.branch_views()),
-        "checkpoints" => {
-            let AskCheckpoints { branch_name } = read(body)?;
-            let branch = branch_name.map(|name| branch_of(&video, &name)).transpose()?;
-            json(&video.checkpoint_views(branch.as_ref()))
-        }
         "checkpoint" => {
             let AskCheckpoint { checkpoint_id } = read(body)?;
-            let unknown =
-                || Rejection::new(Code::UnknownCheckpoint, format!("the video has no checkpoint `{checkpoint_id}`"));
-            json(&video.checkpoint_view(checkpoint_id, true).ok_or_else(unknown)?)
+            let view = video.checkpoint_view(checkpoint_id, true);
+            json(&view.ok_or_else(|| unknown_checkpoint(checkpoint_id))?)
         }
         "compare" => {
             let AskCompare { a, b } = read(body)?;
@@ -171,12 +202,50 @@ async fn about(store: &dyn Store, user: &UserId, id: &str, name: &str, body: &[u
     }
 }
 
-async fn history(store: &dyn Store, user: &UserId, id: VideoId, ask: AskHistory) -> Result<Vec<u8>, Rejection> {
+/// Every checkpoint, by creation, as far as they fit.
+fn checkpoints(video: &Video, ask: &AskCheckpoints, most: usize) -> Result<Answer, Rejection> {
+    let branch = ask.branch_name.as_deref().map(|name| branch_of(video, name)).transpose()?;
+    let views = video.checkpoint_views(branch.as_ref());
+    let begin = match ask.after {
+        Some(after) => match views.iter().position(|view| view.checkpoint_id == after) {
+            Some(at) => at + 1,
+            None => return Err(unknown_checkpoint(after)),
+        },
+        None => 0,
+    };
+    let views: Vec<_> = views.iter().skip(begin).map(json).collect::<Result<_, _>>()?;
+    let fit = fitting(views.iter().map(Vec::len), most);
+    let body = [&b"["[..], &views.get(..fit).unwrap_or_default().join(&b","[..]), b"]"].concat();
+    Ok(Answer { body, more: fit < views.len() })
+}
+
+/// How many of these sizes stay within `most` together, but at least one.
+fn fitting(sizes: impl Iterator<Item = usize>, most: usize) -> usize {
+    let mut total = 0;
+    let fits = |size: &usize| {
+        total += size + 1;
+        total <= most || total == size + 1
+    };
+    sizes.take_while(fits).count()
+}
+
+fn unknown_checkpoint(id: CheckpointId) -> Rejection {
+    Rejection::new(Code::UnknownCheckpoint, format!("the video has no checkpoint `{id}`"))
+}
+
+async fn history(
+    store: &dyn Store,
+    user: &UserId,
+    id: VideoId,
+    ask: AskHistory,
+    most: usize,
+) -> Result<Vec<u8>, Rejection> {
     let video = load(store, user, id).await?;
     let loaded = store.load(id).await.map_err(away)?;
     let events = loaded.journal.iter().filter(|recorded| recorded.seq > ask.after_seq).take(PAGE);
+    let fit = fitting(events.clone().map(|recorded| recorded.public(id).to_json().len()), most);
     json(&History {
-        events: events.map(|recorded| recorded.public(id).to_map()).collect(),
+        events: events.take(fit).map(|recorded| recorded.public(id).to_map()).collect(),
         head: loaded.journal.last().map_or(0, |recorded| recorded.seq),
         finished: video.is_finished(),
     })
@@ -209,4 +278,44 @@ fn away(error: StoreError) -> Rejection {
         StoreError::Unusable { .. } | StoreError::Unreadable { .. } => Code::Internal,
     };
     Rejection::new(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use messages::phase::Phase;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::video::stage::Stage;
+
+    #[test]
+    fn a_list_of_checkpoints_comes_in_parts_that_fit_and_is_whole() {
+        let (mut stage, board) = Stage::at(Phase::Storyboard, json!({"duration": 15}));
+        for n in 0..6 {
+            stage.ask("fork", json!({"checkpoint_id": board, "branch": format!("try-{n}")})).expect("forked");
+        }
+        let ask = |after| AskCheckpoints { branch_name: None, after };
+        let read = |answer: &Answer| serde_json::from_slice::<Vec<Value>>(&answer.body).expect("an array");
+        let whole = checkpoints(stage.video(), &ask(None), usize::MAX).expect("it is answered");
+        let (all, most) = (read(&whole), whole.body.len() / 3);
+        assert_eq!((all.len(), whole.more), (8, false));
+
+        let (mut found, mut parts) = (Vec::new(), 0);
+        loop {
+            let last = found.last().map(|last: &Value| last["checkpoint_id"].as_str().expect("an id"));
+            let after = last.map(|last| last.parse().expect("an id"));
+            let part = checkpoints(stage.video(), &ask(after), most).expect("it is answered");
+            assert!(part.body.len() <= most, "{} of {most}", part.body.len());
+            found.extend(read(&part));
+            parts += 1;
+            if !part.more {
+                break;
+            }
+        }
+        assert_eq!(found, all);
+        assert!(parts > 2, "{parts}");
+        // What is larger than a part may be comes alone.
+        let alone = checkpoints(stage.video(), &ask(None), 1).expect("it is answered");
+        assert_eq!((read(&alone), alone.more), (all[..1].to_vec(), true));
+    }
 }

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use messages::command::Rejection;
 use messages::event::CommandOutcome;
 use messages::id::{CommandId, UserId, VideoId};
+use messages::query::AskCheckpoints;
 use messages::subject;
 use messages::trace::{self, Trace};
 use runtime::bus::{Bus, PublishError, RequestError};
@@ -115,6 +116,24 @@ impl Client {
         self.ask(&subject::video_query(&self.user, video, name), body).await
     }
 
+    /// Every checkpoint of a video, or of one of its branches, oldest first, in as many parts as they come in: an array of
+    /// [`CheckpointView`](messages::query::CheckpointView).
+    pub async fn checkpoints(&self, video: VideoId, branch_name: Option<String>) -> Result<Value, ClientError> {
+        let subject = subject::video_query(&self.user, video, "checkpoints");
+        let mut question = AskCheckpoints { branch_name, after: None };
+        let mut all = Vec::new();
+        loop {
+            let reply = self.reply(&subject, &question).await?;
+            let part: Vec<Value> = answer_of(&reply)?;
+            let more = reply.headers.as_ref().is_some_and(|headers| headers.get(subject::MORE_HEADER).is_some());
+            question.after = part.last().and_then(|last| last["checkpoint_id"].as_str()?.parse().ok());
+            all.extend(part);
+            if !more || question.after.is_none() {
+                return Ok(Value::Array(all));
+            }
+        }
+    }
+
     /// Asks about the user's videos or artifacts.
     pub async fn user_query<T: DeserializeOwned>(&self, name: &str, body: &impl Serialize) -> Result<T, ClientError> {
         self.ask(&subject::user_query(&self.user, name), body).await
@@ -126,6 +145,11 @@ impl Client {
     }
 
     async fn ask<T: DeserializeOwned>(&self, subject: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        answer_of(&self.reply(subject, body).await?)
+    }
+
+    /// The answer as it came, if it is no refusal.
+    async fn reply(&self, subject: &str, body: &impl Serialize) -> Result<async_nats::Message, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Strange(error.to_string()))?;
         // A coordinator that starts or changes hands is silent for a moment.
         let mut tries = 0;
@@ -143,8 +167,12 @@ impl Client {
             return Err(serde_json::from_slice(&answer.payload)
                 .map_or_else(|error| ClientError::Strange(error.to_string()), ClientError::Rejected));
         }
-        serde_json::from_slice(&answer.payload).map_err(|error| ClientError::Strange(error.to_string()))
+        Ok(answer)
     }
+}
+
+fn answer_of<T: DeserializeOwned>(reply: &async_nats::Message) -> Result<T, ClientError> {
+    serde_json::from_slice(&reply.payload).map_err(|error| ClientError::Strange(error.to_string()))
 }
 
 /// A refusal in words: every field that is wrong on a line of its own, or the one reason.

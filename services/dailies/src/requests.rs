@@ -11,7 +11,7 @@ mod files;
 use std::path::PathBuf;
 
 use messages::id::{CheckpointId, VideoId};
-use messages::query::{AskCheckpoint, AskCheckpoints, CheckpointView, Status};
+use messages::query::{AskCheckpoint, CheckpointView, Status};
 use runtime::bus::{Bus, BusError, NatsSettings};
 use runtime::config::{ConfigError, Settings};
 use serde_json::{Value, json};
@@ -290,7 +290,8 @@ impl Asker {
 
     /// Every checkpoint, oldest first.
     async fn all_checkpoints(&self, video: VideoId) -> Result<Vec<CheckpointView>, RequestError> {
-        Ok(self.client.query(video, "checkpoints", &AskCheckpoints::default()).await?)
+        let all = self.client.checkpoints(video, None).await?;
+        serde_json::from_value(all).map_err(|error| ClientError::Strange(error.to_string()).into())
     }
 
     async fn view(&self, video: VideoId, checkpoint_id: CheckpointId) -> Result<CheckpointView, RequestError> {

@@ -8,7 +8,7 @@ use messages::artifact::Digest;
 use messages::checkpoint::{Abandon, Approve, Fork, Pin, Reject};
 use messages::command::{Code, Command, Rejection};
 use messages::id::CheckpointId;
-use messages::query::{AskCheckpoint, AskCheckpoints, AskCompare};
+use messages::query::{AskCheckpoint, AskCompare};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
@@ -58,9 +58,7 @@ pub async fn current(
 }
 
 async fn ask_list(app: &Shared, caller: &Caller, at: OfVideo, on: OnBranch) -> Result<Vec<views::Checkpoint>, Error> {
-    let question = AskCheckpoints { branch_name: on.branch_name };
-    let mut all: Vec<views::Checkpoint> =
-        app.nats.ask_video(&caller.user, at.video_id, "checkpoints", &question).await?;
+    let mut all = app.nats.checkpoints(&caller.user, at.video_id, on.branch_name.as_deref()).await?;
     all.iter_mut().for_each(|checkpoint| checkpoint.make_links_absolute(&caller.base));
     Ok(all)
 }

@@ -10,13 +10,14 @@ use async_nats::connection::State;
 use messages::command::{Code, Command, Rejection};
 use messages::id::{CommandId, UserId, VideoId};
 use messages::query::{AskHistory, History};
-use messages::subject;
+use messages::subject::{self, MORE_HEADER};
 use messages::trace::{self, Trace};
 use runtime::bus::{Bus, PublishError, RequestError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
+use crate::views;
 
 /// The way to NATS.
 #[derive(Debug, Clone)]
@@ -90,6 +91,31 @@ impl Nats {
         self.ask(subject::video_query(user, video, name), body).await
     }
 
+    /// Every checkpoint of a video, by creation, in as many parts as they come in.
+    pub async fn checkpoints(
+        &self,
+        user: &UserId,
+        video: VideoId,
+        branch_name: Option<&str>,
+    ) -> Result<Vec<views::Checkpoint>, Error> {
+        let subject = subject::video_query(user, video, "checkpoints");
+        let mut all: Vec<views::Checkpoint> = Vec::new();
+        loop {
+            let after = all.last().map(|last| &last.checkpoint_id);
+            let mut question = serde_json::Map::new();
+            question.extend(branch_name.map(|name| ("branch_name".to_owned(), name.into())));
+            question.extend(after.map(|after| ("after".to_owned(), after.as_str().into())));
+            let reply = self.reply(&subject, &question).await?;
+            let part: Vec<views::Checkpoint> = answer_of(&reply)?;
+            let more = reply.headers.as_ref().is_some_and(|headers| headers.get(MORE_HEADER).is_some());
+            let none = part.is_empty();
+            all.extend(part);
+            if !more || none {
+                return Ok(all);
+            }
+        }
+    }
+
     /// Asks about a user's videos.
     pub async fn ask_user<T: DeserializeOwned>(
         &self,
@@ -106,12 +132,17 @@ impl Nats {
     }
 
     async fn ask<T: DeserializeOwned>(&self, subject: String, body: &impl Serialize) -> Result<T, Error> {
+        answer_of(&self.reply(&subject, body).await?)
+    }
+
+    /// The answer as it came, if it is no refusal.
+    async fn reply(&self, subject: &str, body: &impl Serialize) -> Result<async_nats::Message, Error> {
         if !self.is_connected() {
             return Err(Error::NatsAway { reason: "no connection".to_owned(), command_id: None });
         }
         let body =
             serde_json::to_vec(body).map_err(|source| Error::BadAnswer { what: "a question of ours", source })?;
-        let asking = self.bus.request_message(&subject, HeaderMap::new(), body.into(), self.query_timeout);
+        let asking = self.bus.request_message(subject, HeaderMap::new(), body.into(), self.query_timeout);
         let reply = match asking.await {
             Ok(reply) => reply,
             Err(RequestError::NoResponders { .. } | RequestError::TimedOut { .. }) => return Err(Error::NoCoordinator),
@@ -122,8 +153,12 @@ impl Nats {
         if let Some(refusal) = refusal(&reply) {
             return Err(refusal.into());
         }
-        serde_json::from_slice(&reply.payload).map_err(|source| Error::BadAnswer { what: "a query's answer", source })
+        Ok(reply)
     }
+}
+
+fn answer_of<T: DeserializeOwned>(reply: &async_nats::Message) -> Result<T, Error> {
+    serde_json::from_slice(&reply.payload).map_err(|source| Error::BadAnswer { what: "a query's answer", source })
 }
 
 /// A reply's refusal, when its headers say that it is one.

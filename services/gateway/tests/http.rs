@@ -206,6 +206,15 @@ async fn w21_the_current_checkpoint_is_the_newest_pending_one() {
     assert_eq!((status, &body["checkpoint_id"]), (200, &json!("cp-3")));
     let link = format!("{}/api/artifacts/{ART}/content", gateway.base);
     assert_eq!(body["artifacts"]["spec"]["s3_url"], link);
+
+    // As many as there are, where no message takes them all.
+    coordinator.answers_in_parts_of(3);
+    let list = format!("/api/video/{}/checkpoints", video());
+    let (status, body) = answer(gateway.get(&list)).await;
+    let ids: Vec<_> = body.as_array().expect("a list").iter().map(|one| one["checkpoint_id"].clone()).collect();
+    assert_eq!((status, ids), (200, vec![json!("cp-1"), json!("cp-2"), json!("cp-3"), json!("cp-4")]));
+    coordinator.answers_in_parts_of(1);
+    assert_eq!(answer(gateway.get(&path)).await.1["checkpoint_id"], "cp-3");
 }
 
 #[tokio::test]

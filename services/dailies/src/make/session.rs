@@ -245,8 +245,9 @@ impl Session {
                 }
             }
             VideoStatus::Complete => {
-                let asked = json!({});
-                let mut all: Vec<CheckpointView> = self.client.query(self.video, "checkpoints", &asked).await?;
+                let all = self.client.checkpoints(self.video, None).await?;
+                let all = serde_json::from_value(all).map_err(|error| ClientError::Strange(error.to_string()))?;
+                let mut all: Vec<CheckpointView> = all;
                 all.retain(|view| view.phase_number.next().is_none() && view.status == "approved");
                 match all.last() {
                     Some(last) => return self.film(last.checkpoint_id).await.map(Some),

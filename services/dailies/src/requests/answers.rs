@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use messages::id::{CheckpointId, VideoId};
 use messages::query::{
-    AskCheckpoint, AskCheckpoints, AskCompare, AskHistory, BranchState, BranchView, CheckpointView, Comparison, Cost,
-    History as Page, ListVideos, Status, Videos,
+    AskCheckpoint, AskCompare, AskHistory, BranchState, BranchView, CheckpointView, Comparison, Cost, History as Page,
+    ListVideos, Status, Videos,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -118,9 +118,8 @@ impl Asker {
     }
 
     pub(super) async fn checkpoints(&mut self, ask: &arguments::Checkpoints) -> Result<(), RequestError> {
-        let body = AskCheckpoints { branch_name: ask.branch.as_ref().map(ToString::to_string) };
-        let answer = self.answer::<Vec<CheckpointView>>(&ask.of, "checkpoints", &body).await?;
-        let Some(checkpoints) = answer else { return Ok(()) };
+        let answer = self.client.checkpoints(ask.of.video, ask.branch.as_ref().map(ToString::to_string)).await?;
+        let Some(checkpoints) = self.understood::<Vec<CheckpointView>>(&ask.of, answer)? else { return Ok(()) };
         let rows = checkpoints.iter().map(|view| {
             [
                 view.checkpoint_id.to_string(),
@@ -221,7 +220,12 @@ impl Asker {
         name: &str,
         body: &impl Serialize,
     ) -> Result<Option<T>, RequestError> {
-        let answer: Value = self.client.query(of.video, name, body).await?;
+        let answer = self.client.query(of.video, name, body).await?;
+        self.understood(of, answer)
+    }
+
+    /// The answer, unless it is wanted as it came.
+    fn understood<T: DeserializeOwned>(&mut self, of: &OfVideo, answer: Value) -> Result<Option<T>, RequestError> {
         if of.json {
             self.print_json(&answer);
             return Ok(None);

@@ -34,6 +34,8 @@ struct State {
     seen: Vec<Seen>,
     outcomes: HashMap<String, Result<Value, Rejection>>,
     answers: HashMap<String, Value>,
+    /// The most checkpoints of one answer.
+    part: Option<usize>,
     videos: HashMap<String, Film>,
 }
 
@@ -80,6 +82,11 @@ impl Coordinator {
     /// A query of this name is answered so.
     pub fn answers(&self, query: &str, answer: Value) {
         lock(&self.state).answers.insert(query.to_owned(), answer);
+    }
+
+    /// A list of checkpoints comes in parts of so many.
+    pub fn answers_in_parts_of(&self, most: usize) {
+        lock(&self.state).part = Some(most);
     }
 
     /// What arrived so far.
@@ -155,6 +162,10 @@ fn handle(state: &mut State, message: &Message) -> Vec<Reply> {
     }
     let Some(reply_to) = message.reply.as_ref().map(ToString::to_string) else { return Vec::new() };
     match answer(state, &message.subject, &message.payload) {
+        Ok(answer) if message.subject.ends_with(".checkpoints") => {
+            let (headers, part) = part_of(state.part.unwrap_or(usize::MAX), &message.payload, &answer);
+            vec![(reply_to, headers, part)]
+        }
         Ok(answer) => vec![(reply_to, HeaderMap::new(), answer)],
         Err(rejection) => {
             let mut headers = HeaderMap::new();
@@ -163,6 +174,19 @@ fn handle(state: &mut State, message: &Message) -> Vec<Reply> {
             vec![(reply_to, headers, serde_json::to_value(rejection).expect("writes"))]
         }
     }
+}
+
+/// So many of a list's elements after the one that is asked for.
+fn part_of(most: usize, question: &[u8], whole: &Value) -> (HeaderMap, Value) {
+    let question: Value = serde_json::from_slice(question).expect("JSON");
+    let all = whole.as_array().expect("a list");
+    let begin = all.iter().position(|one| one["checkpoint_id"] == question["after"]).map_or(0, |at| at + 1);
+    let part: Vec<_> = all.iter().skip(begin).take(most).collect();
+    let mut headers = HeaderMap::new();
+    if begin + part.len() < all.len() {
+        headers.insert(subject::MORE_HEADER, "true");
+    }
+    (headers, json!(part))
 }
 
 fn decide(state: &mut State, subject: &CommandSubject<'_>, message: &Message) -> Reply {
