@@ -68,6 +68,8 @@ pub enum Way {
     Retry(Head),
     /// A command that had no effect is sent again, under an id that is always the same for this letter.
     Command {
+        /// Who asked; the letters of older coordinators do not say.
+        user: Option<UserId>,
         /// About which video.
         video: VideoId,
         /// What was asked.
@@ -176,30 +178,34 @@ impl Letter {
                 event.video
             ));
         }
-        if subject::CommandSubject::parse(&letter.subject).is_some() {
-            return Err("its subject cannot be that of a video: publish the payload under the right one".to_owned());
+        let Some(command) = subject::CommandSubject::parse(&letter.subject) else {
+            return self.stumbled_over(&letter.subject, payload);
+        };
+        match (command.user.parse(), command.video.parse()) {
+            (Ok(user), Ok(video)) => self.again(Some(user), video, command.verb, payload),
+            _ => Err("its subject cannot be that of a video: publish the payload under the right one".to_owned()),
         }
-        self.stumbled_over(&letter.subject, payload)
     }
 
-    /// A coordinator stumbled over a command: it writes `video {id} {verb}` as its subject and answers `internal_error`.
+    /// As older coordinators wrote of a command that they stumbled over: `video {id} {verb}`.
     fn stumbled_over(&self, about: &str, payload: &[u8]) -> Result<Way, String> {
-        let no_command =
-            || "it is about no command, so there is nothing to send again; its reason is for the log".to_owned();
         let mut words = about.split(' ');
-        let (Some("video"), Some(video), Some(verb), None) = (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(no_command());
-        };
-        let video = video.parse().map_err(|_| no_command())?;
+        match (words.next(), words.next().map(str::parse), words.next(), words.next()) {
+            (Some("video"), Some(Ok(video)), Some(verb), None) => self.again(None, video, verb, payload),
+            _ => Err(about_no_command()),
+        }
+    }
+
+    /// A coordinator stumbled over this command, and answered `internal_error`.
+    fn again(&self, user: Option<UserId>, video: VideoId, verb: &str, payload: &[u8]) -> Result<Way, String> {
         if !command::VERBS.contains(&verb) {
-            return Err(no_command());
+            return Err(about_no_command());
         }
         let body =
             serde_json::from_slice(payload).map_err(|_| "its body is not JSON, which no command is".to_owned())?;
         // A stream that was made anew counts from 1 again, so the time is part of the name.
         let id = format!("dead-{}-{}", self.stored.timestamp_micros(), self.seq);
-        Ok(Way::Command { video, verb: verb.to_owned(), body, id })
+        Ok(Way::Command { user, video, verb: verb.to_owned(), body, id })
     }
 }
 
@@ -249,6 +255,10 @@ pub fn failed_branch<'a>(job: &Head, branches: &'a [BranchView]) -> Result<&'a B
             format!("`{name}` does not wait for it any more: {} is done or was made in another way", job.id)
         }
     })
+}
+
+fn about_no_command() -> String {
+    "it is about no command, so there is nothing to send again; its reason is for the log".to_owned()
 }
 
 fn decoded(bytes: &[u8]) -> Value {
@@ -344,15 +354,19 @@ mod tests {
 
     #[test]
     fn what_a_coordinator_stumbled_over_is_sent_again_under_one_name() {
-        let about = format!("video {} approve", video());
-        let letter = letter(&subject::dead("coordinator"), &about, br#"{"checkpoint_id":"x"}"#);
-        let way = Way::Command {
-            video: video(),
-            verb: "approve".to_owned(),
-            body: json!({ "checkpoint_id": "x" }),
-            id: "dead-0-7".to_owned(),
-        };
-        assert_eq!(letter.way(), Ok(way));
+        let eve: UserId = "eve".parse().expect("valid");
+        let of_eve = subject::command(&eve, video(), "approve");
+        for (about, user) in [(of_eve, Some(eve)), (format!("video {} approve", video()), None)] {
+            let letter = letter(&subject::dead("coordinator"), &about, br#"{"checkpoint_id":"x"}"#);
+            let way = Way::Command {
+                user,
+                video: video(),
+                verb: "approve".to_owned(),
+                body: json!({ "checkpoint_id": "x" }),
+                id: "dead-0-7".to_owned(),
+            };
+            assert_eq!(letter.way(), Ok(way), "{about}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use futures::StreamExt as _;
+use messages::id::UserId;
 use messages::query::BranchView;
 use messages::subject;
 use messages::video::Retry;
@@ -86,18 +87,26 @@ impl Asker {
         let refused = |reason| RequestError::NotAgain { seq: of.seq, reason };
         let answer = match letter.way().map_err(refused)? {
             Way::Retry(job) => {
-                let owner = Client { bus: self.client.bus.clone(), user: job.user.clone() };
+                let owner = self.of(job.user.clone());
                 let branches: Vec<BranchView> = owner.query(job.video, "branches", &json!({})).await?;
                 let branch = failed_branch(&job, &branches).map_err(refused)?.branch_name.to_string();
                 owner.command(job.video, "retry", &Retry { branch: Some(branch) }).await?.answer
             }
-            Way::Command { video, verb, body, id } => self.client.command_named(&id, video, &verb, &body).await?.answer,
+            Way::Command { user, video, verb, body, id } => {
+                let owner = self.of(user.unwrap_or_else(|| self.client.user.clone()));
+                owner.command_named(&id, video, &verb, &body).await?.answer
+            }
             Way::Unblock { stream_seq, consumer } => {
                 self.unblock(&letter, stream_seq, &consumer).await?.map_err(refused)?
             }
         };
         self.say(&answer, of.json);
         Ok(())
+    }
+
+    /// Asks as somebody whose work was set aside.
+    fn of(&self, user: UserId) -> Client {
+        Client { bus: self.client.bus.clone(), user }
     }
 
     /// Takes a message that the server does not deliver any more out of the queue. Its coordinator misses it there, hears
