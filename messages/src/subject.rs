@@ -31,6 +31,8 @@ pub const DEAD_FILTER: &str = "dead.>";
 pub const PROGRESS_FILTER: &str = "video.*.*.progress.*";
 /// Stop hints for all jobs; not stored.
 pub const STOP_FILTER: &str = "stop.*";
+/// What coordinators tell each other of jobs that somebody waits for; not stored.
+pub const MAKE_WAY_FILTER: &str = "make_way.*";
 /// The server's notice that a message was delivered too often, for our work queue.
 pub const MAX_DELIVERIES_FILTER: &str = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.JOBS.>";
 /// All queries about one video.
@@ -42,6 +44,9 @@ pub const USER_QUERY_FILTER: &str = "query.*.*";
 pub const COMMAND_ID_HEADER: &str = "Dailies-Command-Id";
 /// The header that says through which door a command came: `http` or `cli`; none means plain NATS.
 pub const VIA_HEADER: &str = "Dailies-Via";
+
+/// The header of an answer that holds a part of a list: the rest is asked for with the last one's id as `after`.
+pub const MORE_HEADER: &str = "Dailies-More";
 
 /// How the command stream rewrites subjects, so that any publisher's message is partitioned by its video.
 pub fn partition_transform() -> (&'static str, String) {
@@ -165,6 +170,18 @@ pub fn stop(job: JobId) -> String {
     format!("stop.{job}")
 }
 
+/// Where a coordinator says that it sends a job of this service that somebody waits for: `make_way.{service}`, with its own
+/// name as the body.
+pub fn make_way(service: Service) -> String {
+    format!("make_way.{service}")
+}
+
+/// The service for which coordinators are to make way; none when the subject is another.
+pub fn service_to_make_way_for(subject: &str) -> Option<Service> {
+    let name = subject.strip_prefix("make_way.")?;
+    Service::ALL.into_iter().find(|service| service.name() == name)
+}
+
 /// `dead.{name}`
 pub fn dead(name: &str) -> String {
     format!("dead.{name}")
@@ -260,6 +277,16 @@ mod tests {
         assert_eq!(CommandSubject::parse(&format!("p.7.{published}")), Some(expected));
         for other in ["video.a.b.event.c", "video.a.b.cmd", "video.a.b.cmd.c.d", "p.x.video.a.b.cmd.c", ""] {
             assert_eq!(CommandSubject::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_call_to_make_way_names_its_service() {
+        for service in Service::ALL {
+            assert_eq!(service_to_make_way_for(&make_way(service)), Some(service));
+        }
+        for other in ["make_way", "make_way.", "make_way.chunk.x", "stop.chunk", "make_way.gateway"] {
+            assert_eq!(service_to_make_way_for(other), None, "{other}");
         }
     }
 

@@ -227,7 +227,8 @@ impl Actor {
     async fn command(&mut self, mail: CommandMail) {
         if let Err(reason) = contained(self.answer(&mail)).await {
             self.forget();
-            self.fault(&mail.verb, &mail.body, &reason).await;
+            let about = subject::command(&mail.user, self.video, &mail.verb);
+            self.fault(&about, &mail.body, &reason).await;
             self.refuse_for_good(&mail).await;
         }
         self.around.positions.recorded(Partition::of(self.video), mail.at);
@@ -356,7 +357,7 @@ impl Actor {
             Ok(answer) => answer,
             Err(reason) => {
                 self.forget();
-                self.fault("report", format!("{input:?}").as_bytes(), &reason).await;
+                self.fault(&format!("video {} report", self.video), format!("{input:?}").as_bytes(), &reason).await;
                 self.give_up(&input).await
             }
         };
@@ -406,7 +407,7 @@ impl Actor {
         let (job, user) = (failed.job, failed.user.clone());
         if let Err(reason) = contained(self.take(&Input::Failed(failed), || false)).await {
             self.forget();
-            self.fault("report", &[], &reason).await;
+            self.fault(&format!("video {} report", self.video), &[], &reason).await;
             // The video cannot even take a failure: only its row goes.
             let nothing = Decision::unchanged(None, Reply::Recorded);
             let ended = Jobs { ended: vec![job], ..Jobs::default() };
@@ -421,7 +422,7 @@ impl Actor {
     async fn retention(&mut self, keep_for: Duration) {
         if let Err(reason) = contained(self.collect(keep_for)).await {
             self.forget();
-            self.fault("collect", &[], &reason).await;
+            self.fault(&format!("video {} collect", self.video), &[], &reason).await;
         }
     }
 
@@ -609,9 +610,12 @@ impl Actor {
         if !ended.is_empty() {
             self.around.dispatcher.end(ended.clone());
         }
+        if let Some(user) = decision.video.as_ref().map(|video| &video.user).filter(|_| !jobs.stopped.is_empty()) {
+            let named = |id: JobId| (id, subject::job(id.artifact.service(), user, self.video, id));
+            self.around.dispatcher.stop(jobs.stopped.into_iter().map(named).collect());
+        }
         // As in the journal: what ends and is ordered again in one decision is ordered.
         let departure = (!plan.is_empty()).then(|| self.around.dispatcher.plan(plan.clone()));
-        self.stop(jobs.stopped, decision.video.as_ref());
         let mut told = Vec::with_capacity(events.len());
         let mut rest = events.as_slice();
         for Step { span, events } in steps {
@@ -659,26 +663,10 @@ impl Actor {
         }
     }
 
-    /// Tells workers to stop and takes what nobody took out of the queue. Hints: a job that slips through is not wanted.
-    fn stop(&self, jobs: Vec<JobId>, video: Option<&Video>) {
-        let Some(user) = video.map(|video| video.user.clone()).filter(|_| !jobs.is_empty()) else { return };
-        let (wire, video) = (Arc::clone(&self.around.wire), self.video);
-        tokio::spawn(async move {
-            for id in jobs {
-                let hint = codec::encode(&job::Stop { job: id }).unwrap_or_default();
-                wire.notify(subject::stop(id), Bytes::from(hint)).await;
-                if let Err(error) = wire.unqueue(&subject::job(id.artifact.service(), &user, video, id)).await {
-                    tracing::debug!(error = %error, job.id = %id, "a cancelled job stays queued");
-                }
-            }
-        });
-    }
-
     /// A fault of ours: logged, and set aside with its story.
-    async fn fault(&self, verb: &str, body: &[u8], reason: &str) {
-        tracing::error!(verb, reason, "a decision failed and was set aside");
-        let subject = format!("video {} {verb}", self.video);
-        self.around.outbox.publish_other(dead_letter("coordinator", &subject, reason, body, self.around.clock.now()));
+    async fn fault(&self, about: &str, body: &[u8], reason: &str) {
+        tracing::error!(about, reason, "a decision failed and was set aside");
+        self.around.outbox.publish_other(dead_letter("coordinator", about, reason, body, self.around.clock.now()));
     }
 }
 

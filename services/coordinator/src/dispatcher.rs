@@ -2,8 +2,9 @@
 //!
 //! Interactive jobs go first, then those of the user with the fewest jobs under way; nobody has more under way than the
 //! [`Quotas`] allow. A queue is short, because what waits in it cannot be overtaken, and still long enough for an operator
-//! to see the backlog there; when somebody waits for another job, what nobody has begun is called back. A job that was sent
-//! and gives no sign of life is sent again when its message is gone from the queue: after a wiped NATS, work goes on by itself.
+//! to see the backlog there; when somebody waits for another job, what nobody has begun is called back, by every coordinator:
+//! they share the queue, and tell each other. A job that was sent and gives no sign of life is sent again when its message is
+//! gone from the queue: after a wiped NATS, work goes on by itself.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
@@ -32,7 +33,8 @@ const AHEAD: Duration = Duration::from_millis(100);
 const CALLED_BACK: Duration = Duration::from_millis(500);
 /// How long a sent job may be silent before its message is looked for.
 const SILENCE: Duration = Duration::from_secs(30);
-/// The same when the whole queue is known to be gone: workers say that they live every 5 s.
+/// The same where it is not known whether a worker has it, or when the whole queue is known to be gone: workers say that they
+/// live every 5 s.
 const SILENCE_AFTER_LOSS: Duration = Duration::from_secs(11);
 /// How long it is not written down that a job was sent: most of the quick ones have ended by then.
 const UNMARKED: Duration = Duration::from_millis(500);
@@ -47,9 +49,11 @@ const TURN: Duration = Duration::from_secs(120);
 enum Word {
     Plan(Vec<PlannedJob>, oneshot::Sender<()>),
     End(Vec<JobId>),
+    Stop(Vec<(JobId, String)>),
     Settle(VideoId, Vec<PlannedJob>),
     Alive(JobId),
     Returned(JobId),
+    MakeWay(Service),
     QueueLost,
     Keep(HashSet<Partition>),
     Count(oneshot::Sender<Counts>),
@@ -83,13 +87,13 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// Starts the loop; it ends when the last handle is gone.
-    pub fn start(wire: Arc<dyn Wire>, outbox: Outbox, clock: Arc<dyn Clock>, quotas: Quotas) -> Self {
+    pub fn start(replica: String, wire: Arc<dyn Wire>, outbox: Outbox, clock: Arc<dyn Clock>, quotas: Quotas) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let lines = Lines::new(quotas);
-        let look_at = clock.now();
-        tokio::spawn(
-            Loop { wire, outbox, clock, lines, leaving: Vec::new(), queue_lost: false, look_at }.run(receiver),
-        );
+        let (lines, look_at) = (Lines::new(quotas), clock.now());
+        let (replica, unwanted) = (Bytes::from(replica), Vec::new());
+        let turns =
+            Loop { replica, wire, outbox, clock, lines, unwanted, leaving: Vec::new(), queue_lost: false, look_at };
+        tokio::spawn(turns.run(receiver));
         Self { sender }
     }
 
@@ -105,6 +109,12 @@ impl Dispatcher {
         self.say(Word::End(jobs));
     }
 
+    /// Nobody wants these jobs any more, sent on these subjects: workers are told, and what nobody took is taken out of the
+    /// queue, before anything is sent that is planned after this. Hints: a job that slips through is not wanted.
+    pub fn stop(&self, jobs: Vec<(JobId, String)>) {
+        self.say(Word::Stop(jobs));
+    }
+
     /// These are all the jobs of a video that have not ended. One that is known goes on as it is.
     pub fn settle(&self, video: VideoId, jobs: Vec<PlannedJob>) {
         self.say(Word::Settle(video, jobs));
@@ -118,6 +128,11 @@ impl Dispatcher {
     /// A worker gave the job back undone.
     pub fn returned(&self, job: JobId) {
         self.say(Word::Returned(job));
+    }
+
+    /// Another coordinator sends a job of this service that somebody waits for.
+    pub fn make_way(&self, service: Service) {
+        self.say(Word::MakeWay(service));
     }
 
     /// The work queue is a new one: what was in it is gone.
@@ -144,10 +159,14 @@ impl Dispatcher {
 }
 
 struct Loop {
+    /// Who tells the others to make way.
+    replica: Bytes,
     wire: Arc<dyn Wire>,
     outbox: Outbox,
     clock: Arc<dyn Clock>,
     lines: Lines,
+    /// Jobs that nobody wants any more.
+    unwanted: Vec<(JobId, String)>,
     /// Who waits until this turn's jobs have left.
     leaving: Vec<oneshot::Sender<()>>,
     queue_lost: bool,
@@ -173,6 +192,7 @@ impl Loop {
                 self.look_for_the_silent(now).await;
                 self.look_at = now + PAUSE;
             }
+            self.stop().await;
             self.fill(now).await;
             self.leaving.clear();
             let sent = self.lines.due_marks(now);
@@ -188,14 +208,29 @@ impl Loop {
                 jobs.into_iter().for_each(|job| self.lines.plan(job, now));
                 self.leaving.push(left);
             }
+            Word::Stop(jobs) => self.unwanted.extend(jobs),
             Word::End(jobs) => jobs.iter().for_each(|job| self.lines.done(*job, now)),
             Word::Settle(video, jobs) => self.lines.settle(video, jobs, now),
             Word::Alive(job) => self.lines.alive(job, now),
             Word::Returned(job) => self.lines.wait_again(job),
+            Word::MakeWay(service) => drop(self.lines.waited_for_elsewhere.insert(service)),
             Word::QueueLost => self.queue_lost = true,
-            Word::Keep(partitions) => self.lines.keep(&partitions),
+            Word::Keep(partitions) => self.lines.keep(partitions),
             Word::Count(reply) => {
                 let _ = reply.send(self.lines.counts());
+            }
+        }
+    }
+
+    /// Tells workers to stop what nobody wants any more, and takes it out of the queue while NATS answers.
+    async fn stop(&mut self) {
+        let mut answers = true;
+        for (id, subject) in self.unwanted.drain(..) {
+            let hint = codec::encode(&job::Stop { job: id }).unwrap_or_default();
+            self.wire.notify(subject::stop(id), Bytes::from(hint)).await;
+            if answers && let Err(error) = self.wire.unqueue(&subject).await {
+                tracing::debug!(error = %error, job.id = %id, "cancelled jobs stay queued");
+                answers = false;
             }
         }
     }
@@ -230,12 +265,19 @@ impl Loop {
         }
     }
 
-    /// Calls back what nobody has begun where somebody waits for another job. A worker that is a moment faster keeps it.
+    /// Calls back what nobody has begun where somebody waits for another job, and has the other coordinators do the same. A
+    /// worker that is a moment faster keeps it.
     async fn make_way(&mut self, now: DateTime<Utc>) {
+        for service in self.lines.waited_for() {
+            self.wire.notify(subject::make_way(service), self.replica.clone()).await;
+        }
         for (id, subject) in self.lines.in_the_way(now) {
             match self.wire.unqueue(&subject).await {
                 Ok(()) => self.lines.call_back(id, now),
-                Err(error) => tracing::debug!(error = %error, job.id = %id, "a job is not called back"),
+                Err(error) => {
+                    tracing::debug!(error = %error, job.id = %id, "jobs are not called back now");
+                    return;
+                }
             }
         }
     }
@@ -270,6 +312,11 @@ impl Loop {
             return;
         }
         for (id, subject) in silent {
+            // Its end is said to its partition's owner: here it would be silent for ever.
+            if !self.lines.keeps(id) {
+                self.lines.end(id);
+                continue;
+            }
             match self.wire.is_queued(&subject).await {
                 Ok(true) => self.lines.still_queued(id, now),
                 Ok(false) => {
@@ -293,6 +340,10 @@ struct Lines {
     lines: BTreeMap<Service, Line>,
     /// Jobs that may not start yet.
     later: BTreeSet<(DateTime<Utc>, JobId)>,
+    /// The partitions whose jobs these are; none before the first are leased.
+    kept: HashSet<Partition>,
+    /// Services for whose jobs somebody waits with another coordinator.
+    waited_for_elsewhere: BTreeSet<Service>,
     /// Jobs that were sent, and when; it is not written down yet.
     unmarked: VecDeque<(DateTime<Utc>, JobId)>,
     under_way_of_video: HashMap<VideoId, usize>,
@@ -313,8 +364,19 @@ enum Place {
     Waiting,
     /// Being sent.
     Picked,
-    /// Sent, last heard of at this time, and whether a worker has begun it.
-    Sent { heard: DateTime<Utc>, begun: bool },
+    /// Sent, and last heard of at this time.
+    Sent { heard: DateTime<Utc>, with: Holder },
+}
+
+/// Who has a job that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// Nobody yet: it is in the queue.
+    Queue,
+    /// A worker, which said so.
+    Worker,
+    /// One of these. It was sent before a restart, and no worker has spoken of it since.
+    Unknown,
 }
 
 impl Place {
@@ -324,7 +386,14 @@ impl Place {
 
     /// In the queue as far as anybody knows.
     const fn is_queued(self) -> bool {
-        matches!(self, Self::Picked | Self::Sent { begun: false, .. })
+        matches!(self, Self::Picked | Self::Sent { with: Holder::Queue | Holder::Unknown, .. })
+    }
+}
+
+impl Entry {
+    /// Whether it is called back when somebody waits for another job of its service.
+    const fn gives_way(&self) -> bool {
+        !self.job.interactive && matches!(self.place, Place::Sent { with: Holder::Queue, .. })
     }
 }
 
@@ -367,6 +436,8 @@ impl Lines {
             jobs: HashMap::new(),
             lines: BTreeMap::new(),
             later: BTreeSet::new(),
+            kept: HashSet::new(),
+            waited_for_elsewhere: BTreeSet::new(),
             unmarked: VecDeque::new(),
             under_way_of_video: HashMap::new(),
             under_way_of_user: HashMap::new(),
@@ -378,9 +449,8 @@ impl Lines {
         self.end(id);
         let (sends, not_before) = (job.sends, job.not_before);
         self.jobs.insert(id, Entry { job, place: Place::Waiting });
-        // A row that was sent before a restart is taken to be under way, until it is silent for too long.
         if sends > 0 {
-            self.place(id, Place::Sent { heard: now, begun: true });
+            self.place(id, Place::Sent { heard: now, with: Holder::Unknown });
         } else if not_before > now {
             self.wait_until(id, not_before);
         } else {
@@ -452,7 +522,7 @@ impl Lines {
             Place::Later(_) | Place::Waiting | Place::Picked => return,
         }
         self.note_taken(id, now);
-        self.place(id, Place::Sent { heard: now, begun: true });
+        self.place(id, Place::Sent { heard: now, with: Holder::Worker });
     }
 
     fn note_taken(&mut self, id: JobId, now: DateTime<Utc>) {
@@ -460,10 +530,13 @@ impl Lines {
         self.lines.entry(entry.job.service).or_default().taken.push_back(now);
     }
 
-    /// Its message is in the queue still.
+    /// Its message is in the queue still. A worker that had it would have spoken by now, unless it is dead or frozen.
     fn still_queued(&mut self, id: JobId, now: DateTime<Utc>) {
-        if let Some(Entry { place: Place::Sent { heard, .. }, .. }) = self.jobs.get_mut(&id) {
+        if let Some(Entry { place: Place::Sent { heard, with }, .. }) = self.jobs.get_mut(&id) {
             *heard = now;
+            if *with == Holder::Unknown {
+                *with = Holder::Queue;
+            }
         }
     }
 
@@ -479,31 +552,53 @@ impl Lines {
         }
     }
 
-    fn keep(&mut self, partitions: &HashSet<Partition>) {
-        let others: Vec<_> = self
-            .jobs
-            .iter()
-            .filter(|(_, e)| !partitions.contains(&Partition::of(e.job.video)))
-            .map(|(id, _)| *id)
-            .collect();
+    fn keep(&mut self, partitions: HashSet<Partition>) {
+        self.kept = partitions;
+        let others: Vec<_> = self.jobs.keys().copied().filter(|id| !self.keeps(*id)).collect();
         others.into_iter().for_each(|id| self.end(id));
     }
 
-    /// Jobs that wait in slow queues before something that somebody waits for.
-    fn in_the_way(&mut self, now: DateTime<Utc>) -> Vec<(JobId, String)> {
-        let slow: HashSet<_> = self
-            .lines
-            .iter_mut()
-            .filter_map(|(service, line)| {
-                let waited_for = !line.interactive.is_empty() && line.is_slow(now);
-                waited_for.then_some(*service)
+    /// Whether a job is of a partition that this replica owns. One that was recorded while its partition went to another is
+    /// sent all the same: whoever has it now may have looked for its jobs before.
+    fn keeps(&self, id: JobId) -> bool {
+        self.jobs.get(&id).is_some_and(|entry| self.kept.contains(&Partition::of(entry.job.video)))
+    }
+
+    /// Services for whose jobs somebody waits here, where these are sent as soon as what gives way is called back.
+    fn waited_for(&self) -> BTreeSet<Service> {
+        let waited_for = self.lines.iter().filter(|(_, line)| !line.interactive.is_empty());
+        waited_for.filter(|(service, line)| self.can_overtake(**service, line)).map(|(service, _)| *service).collect()
+    }
+
+    /// Whether the quotas would let something go that somebody waits for, if only what gives no way were under way.
+    fn can_overtake(&self, service: Service, line: &Line) -> bool {
+        let (mut all, mut of_user, mut of_video) = (0, HashMap::new(), HashMap::new());
+        for entry in self.jobs.values().filter(|entry| entry.place.is_under_way()) {
+            if entry.job.service == service && entry.gives_way() {
+                continue;
+            }
+            all += usize::from(entry.job.service == service);
+            *of_user.entry(&entry.job.user).or_insert(0) += 1;
+            *of_video.entry(&entry.job.video).or_insert(0) += 1;
+        }
+        let waiting = line.interactive.values().flatten().filter(|id| self.waits(id));
+        let mut jobs = waiting.filter_map(|id| self.jobs.get(id)).map(|entry| &entry.job);
+        all < self.quotas.service
+            && jobs.any(|job| {
+                of_user.get(&job.user).is_none_or(|under_way| *under_way < self.quotas.user)
+                    && of_video.get(&job.video).is_none_or(|under_way| *under_way < self.quotas.video)
             })
-            .collect();
-        if slow.is_empty() {
+    }
+
+    /// Jobs that wait in slow queues before something that somebody waits for, here or with another coordinator.
+    fn in_the_way(&mut self, now: DateTime<Utc>) -> Vec<(JobId, String)> {
+        let mut services = self.waited_for();
+        services.append(&mut self.waited_for_elsewhere);
+        services.retain(|service| self.lines.get_mut(service).is_some_and(|line| line.is_slow(now)));
+        if services.is_empty() {
             return Vec::new();
         }
-        let queued = |entry: &Entry| matches!(entry.place, Place::Sent { begun: false, .. });
-        let in_the_way = |entry: &Entry| slow.contains(&entry.job.service) && !entry.job.interactive && queued(entry);
+        let in_the_way = |entry: &Entry| entry.gives_way() && services.contains(&entry.job.service);
         self.jobs.iter().filter(|(_, e)| in_the_way(e)).map(|(id, e)| (*id, subject_of(&e.job))).collect()
     }
 
@@ -616,7 +711,7 @@ impl Lines {
                 self.unmarked.push_back((now, *id));
             }
             // Its end may have been heard before word of its being stored.
-            self.place(*id, Place::Sent { heard: now, begun: false });
+            self.place(*id, Place::Sent { heard: now, with: Holder::Queue });
         }
     }
 
@@ -636,7 +731,11 @@ impl Lines {
     }
 
     fn silent(&self, now: DateTime<Utc>, silence: Duration) -> Vec<(JobId, String)> {
-        let silent = |entry: &Entry| matches!(entry.place, Place::Sent { heard, .. } if heard + silence <= now);
+        let silent = |entry: &Entry| match entry.place {
+            Place::Sent { heard, with: Holder::Unknown } => heard + SILENCE_AFTER_LOSS <= now,
+            Place::Sent { heard, with: Holder::Queue | Holder::Worker } => heard + silence <= now,
+            Place::Later(_) | Place::Waiting | Place::Picked => false,
+        };
         self.jobs.iter().filter(|(_, entry)| silent(entry)).map(|(id, entry)| (*id, subject_of(&entry.job))).collect()
     }
 

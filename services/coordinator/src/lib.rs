@@ -50,7 +50,7 @@ use crate::dispatcher::{Counts, Dispatcher};
 use crate::outbox::Outbox;
 use crate::position::Positions;
 use crate::purge::Purge;
-use crate::reports::Desk;
+use crate::reports::{Desk, Waiting};
 use crate::store::{Store, StoreError};
 use crate::video::Setup;
 use crate::wire::Wire;
@@ -93,7 +93,8 @@ pub async fn run(
     let positions = Arc::new(Positions::default());
     let instance = runtime::registration::instance();
     let outbox = Outbox::start(Arc::clone(&store), Arc::clone(&wire), Arc::clone(&clock));
-    let dispatcher = Dispatcher::start(Arc::clone(&wire), outbox.clone(), Arc::clone(&clock), settings.quotas());
+    let (quotas, replica) = (settings.quotas(), instance.clone());
+    let dispatcher = Dispatcher::start(replica, Arc::clone(&wire), outbox.clone(), Arc::clone(&clock), quotas);
     let around = Arc::new(Surroundings {
         store: Arc::clone(&store),
         committer: Committer::start(Arc::clone(&store), Arc::clone(&clock)),
@@ -131,10 +132,12 @@ pub async fn run(
         clock: Arc::clone(&clock),
         actors: Arc::clone(&actors),
         dispatcher: dispatcher.clone(),
+        waiting: Waiting::default(),
     };
     tasks.spawn(read);
     tasks.spawn(reports::listen(desk.clone(), owned_now.clone(), shutdown.clone()));
-    tasks.spawn(reports::hear_progress(desk, shutdown.clone()));
+    tasks.spawn(reports::hear_progress(desk.clone(), shutdown.clone()));
+    tasks.spawn(reports::hear_make_way(desk, instance.clone(), shutdown.clone()));
     tasks.spawn(purge::run(purge, owned_now.clone(), shutdown.clone()));
     tasks.spawn(partition::read_commands(nats, actors, Arc::clone(&around), owned_now, shutdown.clone()));
     let renewed = LastSeen::default();

@@ -233,7 +233,8 @@ pub fn dead_letter(name: &str, from: &str, reason: &str, body: &[u8], time: Date
     }
 }
 
-/// Writes down what has left, many at a time, behind everybody's back: forgetting it would only send it again.
+/// Writes down what has left, many at a time, behind everybody's back, and as often as it takes: a deleted video is purged
+/// only when its last event is known to have left.
 #[derive(Debug, Clone)]
 struct Marker {
     sender: mpsc::UnboundedSender<Published>,
@@ -244,14 +245,19 @@ impl Marker {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut batch = Vec::new();
-            while receiver.recv_many(&mut batch, usize::MAX).await > 0 {
+            while !batch.is_empty() || receiver.recv_many(&mut batch, usize::MAX).await > 0 {
                 // What follows soon is written with it: of a video only the last event counts.
                 clock.sleep(GATHER).await;
                 while let Ok(published) = receiver.try_recv() {
                     batch.push(published);
                 }
-                if let Err(error) = store.mark_published(gathered(&mut batch)).await {
-                    tracing::debug!(error = %error, "what has left will be sent again after a restart");
+                let gathered = gathered(&mut batch);
+                if let Err(error) = store.mark_published(gathered.clone()).await {
+                    tracing::debug!(error = %error, "that events have left is written down later");
+                    if receiver.is_closed() {
+                        return;
+                    }
+                    batch.push(gathered);
                 }
             }
         });

@@ -1,7 +1,7 @@
 //! What workers say, brought to the actors and answered once it is committed.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use messages::codec;
 use messages::id::{JobId, VideoId};
 use messages::job::{self, Outcome as _, Recorded, Report};
-use messages::subject::{PROGRESS_FILTER, Partition, VideoSubject};
+use messages::subject::{self, MAKE_WAY_FILTER, PROGRESS_FILTER, Partition, VideoSubject};
 use runtime::clock::Clock;
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
@@ -22,6 +22,30 @@ use crate::wire::{Ears, Said, Wire};
 
 /// How long to wait before listening again where it cannot be listened now.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Where those wait who asked something that is not answered yet, by what they said.
+///
+/// Workers ask again every few seconds, in the same words. Only the first of them is brought to an actor, so that a database
+/// that is away for hours does not fill the memory; its answer goes to where the last one waits.
+#[derive(Debug, Clone, Default)]
+pub struct Waiting(Arc<Mutex<Inboxes>>);
+
+/// By subject and body.
+type Inboxes = HashMap<(String, Bytes), Option<String>>;
+
+impl Waiting {
+    /// Whether nobody has said this before and waits.
+    fn is_first(&self, said: &Said) -> bool {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.insert((said.subject.clone(), said.payload.clone()), said.reply_to.clone()).is_none()
+    }
+
+    /// Where the answer goes.
+    fn answered(&self, said: Said) -> Option<String> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.remove(&(said.subject, said.payload)).flatten()
+    }
+}
 
 /// What reports are heard with, brought to and answered through.
 #[derive(Debug, Clone)]
@@ -36,6 +60,8 @@ pub struct Desk {
     pub actors: Arc<Actors>,
     /// Who is told that a job lives.
     pub dispatcher: Dispatcher,
+    /// Who waits for an answer.
+    pub waiting: Waiting,
 }
 
 /// Listens on the partitions owned, whichever these are, until `shutdown`.
@@ -65,10 +91,13 @@ pub async fn listen(desk: Desk, mut owned: watch::Receiver<HashSet<Partition>>, 
 
 async fn listen_to(desk: Desk, partition: Partition) {
     hear(&desk, partition.outcome_filter(), |said| {
+        if !desk.waiting.is_first(&said) {
+            return;
+        }
         let desk = desk.clone();
         tokio::spawn(async move {
             let answered = answer(&said, &desk.actors, &desk.dispatcher).await;
-            if let (Some(answer), Some(reply_to)) = (answered, said.reply_to) {
+            if let (Some(answer), Some(reply_to)) = (answered, desk.waiting.answered(said)) {
                 desk.wire.notify(reply_to, Bytes::from(answer)).await;
             }
         });
@@ -103,7 +132,12 @@ async fn answer(message: &Said, actors: &Arc<Actors>, dispatcher: &Dispatcher) -
         job::Done::NAME => {
             let report: Report<job::Done> = codec::decode(&message.payload).ok()?;
             let (video, job) = (report.video, report.job);
-            ask(actors, dispatcher, video, job, Input::Done(Box::new(report))).await.map(recorded)
+            let answered = ask(actors, dispatcher, video, job, Input::Done(Box::new(report))).await;
+            // Also one that was done before, which its actor says nothing of any more.
+            if answered.is_some() {
+                dispatcher.end(vec![job]);
+            }
+            answered.map(recorded)
         }
         job::Failed::NAME => {
             let report: Report<job::Failed> = codec::decode(&message.payload).ok()?;
@@ -149,6 +183,20 @@ fn recorded(reply: Reply) -> Recorded {
     }
 }
 
+/// Hears for which services the other coordinators send something that somebody waits for.
+pub async fn hear_make_way(desk: Desk, replica: String, shutdown: CancellationToken) {
+    let heard = |said: Said| {
+        let service = subject::service_to_make_way_for(&said.subject).filter(|_| said.payload != replica.as_bytes());
+        if let Some(service) = service {
+            desk.dispatcher.make_way(service);
+        }
+    };
+    tokio::select! {
+        () = hear(&desk, MAKE_WAY_FILTER.to_owned(), heard) => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
 /// Hears every job's sign of life.
 pub async fn hear_progress(desk: Desk, shutdown: CancellationToken) {
     let heard = |said: Said| {
@@ -160,5 +208,27 @@ pub async fn hear_progress(desk: Desk, shutdown: CancellationToken) {
     tokio::select! {
         () = hear(&desk, PROGRESS_FILTER.to_owned(), heard) => {}
         () = shutdown.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_again_while_its_answer_is_awaited_is_brought_to_nobody_and_answered_where_it_was_said_last() {
+        let waiting = Waiting::default();
+        let said = |words: &'static str, inbox: &str| Said {
+            subject: "coordinator.3.done".to_owned(),
+            reply_to: Some(inbox.to_owned()),
+            payload: Bytes::from_static(words.as_bytes()),
+        };
+        assert!(waiting.is_first(&said("a job", "inbox.1")));
+        assert!(waiting.is_first(&said("another job", "inbox.2")));
+        for inbox in ["inbox.3", "inbox.4"] {
+            assert!(!waiting.is_first(&said("a job", inbox)));
+        }
+        assert_eq!(waiting.answered(said("a job", "inbox.1")).as_deref(), Some("inbox.4"));
+        assert!(waiting.is_first(&said("a job", "inbox.5")), "it may be asked anew");
     }
 }

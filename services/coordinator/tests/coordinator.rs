@@ -375,9 +375,21 @@ async fn questions_about_what_is_not_there_are_answered_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_waits_for_is_next_however_many_films_others_have() {
+    overtake_many(&[32]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_waits_for_is_next_also_where_another_coordinator_has_filled_the_queue() {
+    overtake_many(&[16, 16]).await;
+}
+
+/// One worker, a hundred films of one user, and another who has a picture made again; coordinators share the partitions so.
+async fn overtake_many(shares: &[i64]) {
     const FILMS: usize = 100;
     let mut stage = Stage::set().await;
-    let (coordinator, workers) = (stage.coordinator(), Workers::start(&stage.bus));
+    let coordinators: Vec<_> = shares.iter().map(|_| stage.coordinator()).collect();
+    let workers = Workers::start(&stage.bus);
+    stage.shared(shares).await;
     let [many, one]: [UserId; 2] = ["many", "one"].map(|user| user.parse().expect("a user"));
     let command = async |stage: &Stage, user: &UserId, video, verb: &str, body: Value| {
         stage.publish_as(user, video, verb, &body, None).await;
@@ -414,7 +426,18 @@ async fn what_somebody_waits_for_is_next_however_many_films_others_have() {
     let job: JobId = ordered["job"].as_str().expect("a job").parse().expect("valid");
     let jobs = stage.bus.jetstream().get_stream(subject::JOBS).await.expect("there is a stream");
     let at = subject::job(Service::Storyboard, &one, film_of_one, job);
-    until("it is in the queue", async || jobs.get_last_raw_message_by_subject(&at).await.ok()).await;
+    let ordered = until("it is in the queue", async || jobs.get_last_raw_message_by_subject(&at).await.ok()).await;
+    let in_the_way = async || {
+        let first = jobs.get_info().await.expect("an answer").state.first_sequence;
+        // The first is in the worker's hands.
+        for sequence in first + 1..ordered.sequence {
+            if jobs.get_raw_message(sequence).await.is_ok() {
+                return None;
+            }
+        }
+        Some(())
+    };
+    until("nothing is before it", in_the_way).await;
 
     workers.follow(Script::Make);
     until("two pictures more are taken", async || (workers.taken().len() > before + 1).then_some(())).await;
@@ -423,7 +446,9 @@ async fn what_somebody_waits_for_is_next_however_many_films_others_have() {
     for film_of_many in &films {
         stage.event(*film_of_many, "checkpoint_created", 2).await;
     }
-    coordinator.stop().await;
+    for coordinator in coordinators {
+        coordinator.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

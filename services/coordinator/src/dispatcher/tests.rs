@@ -148,6 +148,66 @@ fn what_somebody_waits_for_goes_before_what_is_only_queued() {
 }
 
 #[test]
+fn what_was_sent_before_a_restart_fills_the_queue_and_gives_way_once_no_worker_has_it() {
+    let mut lines = Lines::new(Quotas { service: 1000, ..WIDE });
+    (0..QUEUE as u128).for_each(|video| lines.plan(PlannedJob { sends: 1, ..chunk("many", video, 0) }, at(0)));
+    (100..200).for_each(|video| lines.plan(chunk("many", video, 0), at(0)));
+    assert_eq!(send(&mut lines, at(0)), [], "the queue is as full as it was");
+
+    let running = chunk("many", 0, 0).id;
+    lines.alive(running, at(4_000));
+    assert_eq!(send(&mut lines, at(4_000)).len(), 1, "a worker said that it has one");
+    lines.plan(ordered("other", 1000, 0), at(5_000));
+    let sent_since = lines.in_the_way(at(5_000)).len();
+    assert_eq!(sent_since, 1, "whether a worker has one of the others is not known yet");
+
+    let silent = lines.silent(at(11_000), SILENCE);
+    silent.iter().for_each(|(id, _)| lines.still_queued(*id, at(11_000)));
+    let in_the_way: HashSet<_> = lines.in_the_way(at(11_000)).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(in_the_way.len(), QUEUE);
+    assert!(!in_the_way.contains(&running));
+}
+
+#[test]
+fn what_waits_elsewhere_goes_before_what_is_only_queued_here() {
+    let mut lines = Lines::new(WIDE);
+    (0..3).for_each(|video| lines.plan(chunk("many", video, 0), at(0)));
+    lines.plan(ordered("many", 3, 0), at(0));
+    let queued: HashSet<_> = send(&mut lines, at(0)).into_iter().collect();
+    lines.waited_for_elsewhere.insert(Service::Storyboard);
+    assert_eq!(lines.in_the_way(at(1_000)), [], "they are in nobody's way there");
+    lines.waited_for_elsewhere.insert(Service::Chunk);
+    let in_the_way: HashSet<_> = lines.in_the_way(at(1_000)).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(in_the_way, &queued - &HashSet::from([ordered("many", 3, 0).id]), "somebody waits for that one, too");
+    assert_eq!(lines.in_the_way(at(1_001)), [], "once is enough");
+}
+
+#[test]
+fn what_cannot_go_yet_has_nothing_called_back() {
+    let plan = |lines: &mut Lines| {
+        (0..3).for_each(|video| lines.plan(chunk("many", video, 0), at(0)));
+        send(lines, at(0));
+    };
+    for quotas in [Quotas { user: 1, ..WIDE }, Quotas { video: 1, ..WIDE }] {
+        let mut lines = Lines::new(quotas);
+        lines.plan(chunk("other", 9, 0), at(0));
+        send_and_begin(&mut lines, at(0));
+        plan(&mut lines);
+        // All that its user, or its video, may have under way is with a worker.
+        lines.plan(ordered("other", 9, 1), at(1_000));
+        assert_eq!((lines.waited_for(), lines.in_the_way(at(1_000))), (BTreeSet::new(), Vec::new()), "{quotas:?}");
+        lines.done(chunk("other", 9, 0).id, at(2_000));
+        assert_eq!(lines.waited_for(), BTreeSet::from([Service::Chunk]), "{quotas:?}");
+        assert!(!lines.in_the_way(at(3_000)).is_empty(), "{quotas:?}");
+    }
+    // What is only queued of the same user makes room itself.
+    let mut lines = Lines::new(Quotas { user: 3, ..WIDE });
+    plan(&mut lines);
+    lines.plan(ordered("many", 9, 0), at(1_000));
+    assert_eq!(lines.in_the_way(at(1_000)).len(), 3);
+}
+
+#[test]
 fn a_job_that_was_called_back_too_late_stays_with_its_worker() {
     let mut lines = Lines::new(WIDE);
     lines.plan(chunk("many", 1, 0), at(0));

@@ -91,7 +91,8 @@ impl Stage {
         let (as_store, as_wire, as_clock): (Arc<dyn Store>, Arc<dyn Wire>, Arc<dyn Clock>) =
             (store.clone(), wire.clone(), clock.clone());
         let outbox = Outbox::start(Arc::clone(&as_store), Arc::clone(&as_wire), Arc::clone(&as_clock));
-        let dispatcher = Dispatcher::start(Arc::clone(&as_wire), outbox.clone(), Arc::clone(&as_clock), QUOTAS);
+        let dispatcher =
+            Dispatcher::start("test".to_owned(), Arc::clone(&as_wire), outbox.clone(), Arc::clone(&as_clock), QUOTAS);
         let catalogue = Arc::new(Catalogue::shipped().expect("it is valid"));
         let around = Arc::new(Surroundings {
             store: Arc::clone(&as_store),
@@ -403,6 +404,10 @@ impl Store for TestStore {
 
     async fn forget_commands(&self, before: DateTime<Utc>) -> Result<(), StoreError> {
         self.inner.forget_commands(before).await
+    }
+
+    async fn lease_time(&self, here: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
+        self.inner.lease_time(here).await
     }
 
     async fn lease(
