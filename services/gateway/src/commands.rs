@@ -22,6 +22,8 @@ use crate::trace;
 pub struct Stored {
     /// Always `stored`.
     pub status: &'static str,
+    /// The video that it is for.
+    pub video_id: String,
     /// Sending the command again with this `Idempotency-Key` gets the answer once there is one.
     pub command_id: String,
 }
@@ -51,7 +53,7 @@ pub async fn send(
         }
         (Some(CommandOutcome::CommandRejected { rejection, .. }), _) => Err(rejection.into()),
         (None, id) => {
-            let stored = Stored { status: "stored", command_id: id.to_string() };
+            let stored = Stored { status: "stored", video_id: video.to_string(), command_id: id.to_string() };
             Ok((StatusCode::ACCEPTED, Json(stored)).into_response())
         }
     }

@@ -52,7 +52,7 @@ pub struct Generate {
     /// The most that the video may cost, dollars.
     #[schema(value_type = Option<f64>)]
     budget_usd: Option<Usd>,
-    /// The video's id, when the client makes it; else derived from the `Idempotency-Key`, else new.
+    /// The video's id, when the client makes it; else derived from the command's, the `Idempotency-Key` or a new one.
     #[schema(value_type = Option<String>)]
     video_id: Option<VideoId>,
 }
@@ -66,8 +66,9 @@ pub async fn generate(
     key: Key,
     Body(body): Body<Generate>,
 ) -> Result<Response, Error> {
-    let named = body.video_id.or_else(|| Some(VideoId::derived(&caller.user, key.0.as_ref()?.as_str())));
-    let video = named.unwrap_or_else(|| VideoId::from_uuid(uuid::Uuid::now_v7()));
+    let id = key.or_new()?;
+    // Whoever sends the command again with the id that it was answered with means the same video.
+    let video = body.video_id.unwrap_or_else(|| VideoId::derived(&caller.user, id.as_str()));
     let command = Command::Create(CreateVideo {
         prompt: body.prompt,
         title: body.title,
@@ -82,7 +83,7 @@ pub async fn generate(
         seed: body.seed,
         budget_usd: body.budget_usd,
     });
-    send(&app, &caller, video, key.or_new()?, command, StatusCode::ACCEPTED).await
+    send(&app, &caller, video, id, command, StatusCode::ACCEPTED).await
 }
 
 /// Which videos to list.

@@ -22,6 +22,7 @@ use messages::artifact::{ArtifactKey, Content, Digest, MediaType, ObjectRef};
 use messages::command::{Code, Rejection};
 use messages::id::{UserId, VideoId};
 use messages::query::ArtifactLocation;
+use messages::subject::CommandSubject;
 use messages::violation::Violation;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -291,7 +292,8 @@ async fn an_undecided_command_is_stored_and_an_unanswered_query_says_so() {
     let settings = Settings { answer_timeout: Duration::from_millis(300), ..Settings::default() };
     let gateway = Gateway::start(&bus, settings).await;
     let stored = answer(gateway.post("/api/generate", &brief()).header("idempotency-key", "click-1")).await;
-    assert_eq!(stored, (202, json!({ "status": "stored", "command_id": "click-1" })));
+    let derived = VideoId::derived(&UserId::local(), "click-1");
+    assert_eq!(stored, (202, json!({ "status": "stored", "video_id": derived, "command_id": "click-1" })));
     assert_eq!(refusal(gateway.get("/api/videos")).await, (503, "no_coordinator".into()));
     assert_eq!(refusal(gateway.get("/readyz")).await, (503, "no_coordinator".into()));
     assert_eq!(answer(gateway.get("/healthz")).await.0, 200);
@@ -301,6 +303,26 @@ async fn an_undecided_command_is_stored_and_an_unanswered_query_says_so() {
     assert_eq!(stream.info().await.expect("there").state.messages, 1);
     let _coordinator = Coordinator::start(&bus).await;
     assert_eq!(answer(gateway.get("/readyz")).await.0, 200);
+}
+
+#[tokio::test]
+async fn whoever_follows_a_stored_answer_means_the_same_video_also_without_a_key_at_first() {
+    let server = NatsServer::start();
+    let bus = server.bus().await;
+    let settings = Settings { answer_timeout: Duration::from_millis(300), ..Settings::default() };
+    let gateway = Gateway::start(&bus, settings).await;
+    let (status, stored) = answer(gateway.post("/api/generate", &brief())).await;
+    assert_eq!((status, &stored["status"]), (202, &json!("stored")));
+
+    let id = stored["command_id"].as_str().expect("an id");
+    let again = answer(gateway.post("/api/generate", &brief()).header("idempotency-key", id)).await;
+    assert_eq!(again, (202, stored.clone()));
+    let stream = bus.jetstream().get_stream(messages::subject::VIDEO_COMMANDS).await.expect("there");
+    for seq in [1, 2] {
+        let command = stream.get_raw_message(seq).await.expect("there");
+        let subject = CommandSubject::parse(&command.subject).expect("a command");
+        assert_eq!(json!(subject.video), stored["video_id"], "{}", command.subject);
+    }
 }
 
 #[tokio::test]
