@@ -45,6 +45,7 @@ pub mod views;
 
 use crate::access::{Doors, Gate};
 use crate::config::Settings;
+use crate::connections::Patience;
 use crate::hub::Hub;
 use crate::keys::ring::Keyring;
 use crate::nats::Nats;
@@ -84,8 +85,8 @@ pub enum ServeError {
     Registration(#[from] RegistrationError),
 }
 
-/// How long a stop waits for requests that are being answered: longer than any command's outcome is waited for.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long connections are waited for. A stop takes longer than any command's outcome is waited for.
+const PATIENCE: Patience = Patience { head: Duration::from_secs(30), grace: Duration::from_secs(10) };
 
 /// Serves until `shutdown` fires; then open streams end, and what is being answered is answered.
 pub async fn serve(
@@ -144,7 +145,7 @@ pub async fn serve(
     tracing::info!(%address, "serving http");
     // Routes are made whole once, not anew for each request.
     let router = router::router(app).with_state(());
-    connections::serve(listener, router, shutdown.clone(), GRACE).await;
+    connections::serve(listener, router, shutdown.clone(), PATIENCE).await;
     registration.stop().await;
     // They end by the same token; a panic in one was logged by the runtime.
     let _ = watching.await;
