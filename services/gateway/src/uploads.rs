@@ -6,7 +6,7 @@
 //! for the service that decodes them.
 //!
 //! Invariant: nothing stays on the disk here when a request is over, however it ends; and however many ask, only so many
-//! uploads are received at a time.
+//! uploads are received at a time, none of them for ever.
 
 mod form;
 mod media;

@@ -17,6 +17,7 @@ use runtime::artifacts::ObjectError;
 use sha2::Digest as _;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
+use tokio::time::Instant;
 
 use crate::access::MULTIPART;
 use crate::error::Error;
@@ -29,6 +30,7 @@ pub struct Form {
     declared: u64,
     parts: Multipart,
     intake: Arc<Intake>,
+    patience: Patience,
 }
 
 /// What a form brought.
@@ -41,8 +43,20 @@ pub struct Brought {
     pub file: NamedTempFile,
 }
 
-/// How long a client may send nothing before its upload is given up.
-const STALL: Duration = Duration::from_secs(30);
+/// How long a client is waited for before its upload is given up. It has a turn meanwhile, and there are few of them.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// How long nothing at all may come.
+    stall: Duration,
+    /// How long an upload may take, however little comes.
+    start: Duration,
+    /// Bytes a second that have to have come on average after that.
+    slowest: u64,
+}
+
+/// Slow lines are far faster, and the largest clip may take nine hours.
+const PATIENCE: Patience =
+    Patience { stall: Duration::from_secs(30), start: Duration::from_secs(60), slowest: 16 * 1024 };
 
 /// How long an upload that is refused is still listened to.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
@@ -64,7 +78,7 @@ impl Form {
         });
         let request = Request::from_parts(parts, Body::from_stream(pieces));
         let parts = Multipart::from_request(request, &()).await.map_err(|_| Error::UnsupportedMediaType(MULTIPART))?;
-        Ok(Self { kind, declared, parts, intake })
+        Ok(Self { kind, declared, parts, intake, patience: PATIENCE })
     }
 
     /// Reads all of it; the file goes to a folder of the caller's.
@@ -75,18 +89,19 @@ impl Form {
         let (index_name, file_name) = names(self.kind);
         let (mut index, mut file, mut wrong) = (None, None, Vec::new());
         let mut seen = Vec::new();
-        while let Some(mut field) = in_time(self.parts.next_field()).await? {
+        let pace = Pace { intake: &self.intake, patience: self.patience, since: Instant::now() };
+        while let Some(mut field) = pace.in_time(self.parts.next_field()).await? {
             let name = field.name().unwrap_or_default().to_owned();
             if seen.contains(&name) {
                 return Err(Error::field(&name, "must be given once"));
             }
             if name == file_name {
-                file = receive(&mut field, self.kind, &self.intake, scratch).await?;
+                file = receive(&mut field, self.kind, &pace, scratch).await?;
                 if file.is_none() {
                     wrong.push(Violation::new(file_name, "is empty"));
                 }
             } else if Some(name.as_str()) == index_name {
-                index = in_time(field.text()).await?.parse::<u32>().ok();
+                index = pace.in_time(field.text()).await?.parse::<u32>().ok();
                 if index.is_none() {
                     wrong.push(Violation::new(name.as_str(), "must be a number, counted from 0"));
                 }
@@ -146,14 +161,14 @@ fn artifact(kind: UploadKind, index: Option<u32>) -> Option<ArtifactKey> {
 async fn receive(
     field: &mut Field<'_>,
     kind: UploadKind,
-    intake: &Intake,
+    pace: &Pace<'_>,
     folder: &Path,
 ) -> Result<Option<(Upload, NamedTempFile)>, Error> {
     let scratch = |error| Error::ObjectStore(ObjectError::Scratch(error));
     let file = tempfile::Builder::new().prefix("dailies-upload-").tempfile_in(folder).map_err(scratch)?;
     let mut output = tokio::fs::File::from_std(file.reopen().map_err(scratch)?);
     let (mut hash, mut size, mut head) = (sha2::Sha256::new(), 0u64, Vec::with_capacity(media::HEAD));
-    while let Some(piece) = in_time(field.chunk()).await? {
+    while let Some(piece) = pace.in_time(field.chunk()).await? {
         size += piece.len() as u64;
         if size > kind.max_bytes() {
             return Err(too_large(kind));
@@ -166,7 +181,7 @@ async fn receive(
         }
         hash.update(&piece);
         output.write_all(&piece).await.map_err(scratch)?;
-        intake.allow(piece.len() as u64);
+        pace.intake.allow(piece.len() as u64);
     }
     // Written behind our back until now: only this tells whether the last piece arrived.
     output.flush().await.map_err(scratch)?;
@@ -199,24 +214,46 @@ fn too_large(kind: UploadKind) -> Error {
     Error::TooLarge(usize::try_from(kind.max_bytes()).unwrap_or(usize::MAX))
 }
 
-async fn in_time<T>(reading: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Error> {
-    match tokio::time::timeout(STALL, reading).await {
-        Ok(Ok(read)) => Ok(read),
-        Ok(Err(error)) => Err(Error::BrokenForm(error.body_text())),
-        Err(_) => Err(Error::BrokenForm(format!("nothing came for {} s", STALL.as_secs()))),
+/// How fast a form comes.
+struct Pace<'a> {
+    intake: &'a Intake,
+    patience: Patience,
+    since: Instant,
+}
+
+impl Pace<'_> {
+    /// What is read next, unless the client stalls or is too slow on the whole.
+    async fn in_time<T>(&self, reading: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Error> {
+        let Patience { stall, slowest, .. } = self.patience;
+        let (stalled, late) = (Instant::now() + stall, self.late());
+        match tokio::time::timeout_at(stalled.min(late), reading).await {
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(error)) => Err(Error::BrokenForm(error.body_text())),
+            Err(_) if late < stalled => {
+                Err(Error::BrokenForm(format!("less than {slowest} bytes came in a second, on average")))
+            }
+            Err(_) => Err(Error::BrokenForm(format!("nothing came for {} s", stall.as_secs()))),
+        }
+    }
+
+    /// When more has to have come than until now.
+    fn late(&self) -> Instant {
+        let Patience { start, slowest, .. } = self.patience;
+        self.since + start + Duration::from_secs(self.intake.came() / slowest)
     }
 }
 
-/// How much of a body may still be read. The reader of parts collects what it has not understood yet, so a body that
-/// never comes to a point must not go on for ever.
+/// How much of a body has been read, and how much may still be. The reader of parts collects what it has not understood yet,
+/// so a body that never comes to a point must not go on for ever.
 #[derive(Debug)]
 struct Intake {
+    came: AtomicU64,
     left: AtomicU64,
 }
 
 impl Default for Intake {
     fn default() -> Self {
-        Self { left: AtomicU64::new(AHEAD) }
+        Self { came: AtomicU64::new(0), left: AtomicU64::new(AHEAD) }
     }
 }
 
@@ -225,11 +262,74 @@ const AHEAD: u64 = 4 * 1024 * 1024;
 
 impl Intake {
     fn admits(&self, size: u64) -> bool {
+        self.came.fetch_add(size, Ordering::Relaxed);
         let less = |left: u64| left.checked_sub(size);
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 
     fn allow(&self, more: u64) {
         self.left.fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn came(&self) -> u64 {
+        self.came.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{Request, header};
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// Far above what any step here takes.
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// A form with music that never ends.
+    async fn endless(piece: &'static [u8], every: Duration) -> Form {
+        let head = "--x\r\ncontent-disposition: form-data; name=\"music\"\r\n\r\nID3\x04";
+        let head = futures::stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from_static(head.as_bytes()))]);
+        let music = futures::stream::unfold((), move |()| async move {
+            tokio::time::sleep(every).await;
+            Some((Ok(Bytes::from_static(piece)), ()))
+        });
+        let request = Request::post("/").header(header::CONTENT_TYPE, "multipart/form-data; boundary=x");
+        let request = request.body(Body::from_stream(head.chain(music))).expect("a request");
+        Form::new(request, UploadKind::Music).await.expect("a form")
+    }
+
+    async fn refused(mut form: Form) -> Error {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let reading = tokio::time::timeout(SOON, form.read(scratch.path())).await;
+        match reading.expect("it is not received for ever") {
+            Err(error) => error,
+            Ok(_) => panic!("it never ends"),
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_sends_next_to_nothing_does_not_keep_a_turn() {
+        let mut form = endless(&[7; 100], Duration::from_millis(5)).await;
+        form.patience = Patience { stall: SOON, start: Duration::from_millis(100), slowest: 1 << 30 };
+        let error = refused(form).await.to_string();
+        assert!(error.contains("on average"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn whoever_sends_nothing_any_more_is_given_up_before_that() {
+        let mut form = endless(&[7; 100], SOON).await;
+        form.patience = Patience { stall: Duration::from_millis(100), start: SOON, slowest: 1 };
+        let error = refused(form).await.to_string();
+        assert!(error.contains("nothing came"), "{error}");
+    }
+
+    #[test]
+    fn the_time_of_an_upload_grows_with_what_has_come_of_it() {
+        let intake = Intake::default();
+        let pace = Pace { intake: &intake, patience: PATIENCE, since: Instant::now() };
+        assert_eq!(pace.late() - pace.since, Duration::from_secs(60));
+        assert!(intake.admits(1 << 20));
+        assert_eq!(pace.late() - pace.since, Duration::from_secs(60 + 64));
     }
 }
