@@ -105,6 +105,7 @@ pub async fn run(
     shutdown: &CancellationToken,
 ) -> Result<(), DeploymentError> {
     let mut screen = Screen::stdout();
+    let keyed = settings.section::<gateway::config::Settings>("gateway")?.keys.is_some();
     let mut starting = Deployment::new(folder, settings)?;
     let started = tokio::select! {
         started = starting.start(arguments, reach, folder, settings) => started,
@@ -120,7 +121,7 @@ pub async fn run(
             return Err(error);
         }
     };
-    screen.print(&greeting(&address, &folder.join(ENVIRONMENT), &starting.logs, screen.paint));
+    screen.print(&greeting(&address, keyed, &folder.join(ENVIRONMENT), &starting.logs, screen.paint));
     let ended = starting.watch(&mut screen, shutdown).await;
     screen.print("stopping; the data stays, and the next `cluster` goes on where this one was");
     starting.stop().await;
@@ -404,9 +405,10 @@ fn write_environment(path: &Path, environment: &[(String, String)]) -> Result<()
     written.map_err(|source| DeploymentError::File { path: path.to_path_buf(), source })
 }
 
-/// Where everything is and what can be pasted to use it.
-fn greeting(address: &Address, environment: &Path, logs: &Path, paint: Paint) -> String {
+/// Where everything is and what can be pasted to use it; keyed gateways want a key.
+fn greeting(address: &Address, keyed: bool, environment: &Path, logs: &Path, paint: Paint) -> String {
     let Address { url, nats, .. } = address;
+    let key = if keyed { r#" -H "Authorization: Bearer $DAILIES_KEY""# } else { "" };
     let program = program();
     let chunk = processes::program("chunk").unwrap_or_else(|_| "chunk".into());
     let head = |text: &str| paint.bold(text);
@@ -417,7 +419,7 @@ fn greeting(address: &Address, environment: &Path, logs: &Path, paint: Paint) ->
   logs  {logs}
 
 {film}
-  curl -s {url}/api/generate -H 'Content-Type: application/json' -d '{{"prompt":"A 15 second ad for a mechanical watch"}}'
+  curl -s{key} {url}/api/generate -H 'Content-Type: application/json' -d '{{"prompt":"A 15 second ad for a mechanical watch"}}'
   {program} watch ID      # what happens to it
   {program} approve ID    # go on from the checkpoint that waits
   {program} dead list     # what could not be handled
@@ -445,10 +447,13 @@ mod tests {
     #[test]
     fn the_greeting_can_be_pasted() {
         let address = Address { url: "http://127.0.0.1:8787".into(), nats: "nats://127.0.0.1:4222".into(), pid: 1 };
-        let text = greeting(&address, Path::new("/d/cluster.env"), Path::new("/d/logs"), Paint::plain());
+        let greeting =
+            |keyed| greeting(&address, keyed, Path::new("/d/cluster.env"), Path::new("/d/logs"), Paint::plain());
+        let text = greeting(false);
         for part in ["curl -s http://127.0.0.1:8787/api/generate", ". /d/cluster.env && ", " cluster stop"] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
+        assert!(greeting(true).contains("Bearer $DAILIES_KEY"));
     }
 
     #[test]

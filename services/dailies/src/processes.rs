@@ -141,11 +141,11 @@ impl Processes {
     }
 }
 
-/// Settings of places. What else the caller has set (how many jobs at a time, which ffmpeg) holds for all.
+/// Settings of places. What else the caller has set (how many jobs at a time, which ffmpeg, whose keys open the gateway)
+/// holds for all.
 fn leads_elsewhere(variable: &str) -> bool {
-    ["NATS_", "DAILIES_NATS__", "DAILIES_OBJECTS__", "DAILIES_GATEWAY__"]
-        .iter()
-        .any(|start| variable.starts_with(start))
+    variable == "DAILIES_GATEWAY__ADDRESS"
+        || ["NATS_", "DAILIES_NATS__", "DAILIES_OBJECTS__"].iter().any(|start| variable.starts_with(start))
 }
 
 /// Whether all services were built.
@@ -161,4 +161,20 @@ pub fn check_built() -> Result<(), ProcessError> {
 /// The program of a service.
 pub fn program(service: &str) -> std::io::Result<PathBuf> {
     std::env::current_exe().map(|here| here.with_file_name(service))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_not_handed_on_and_whatever_else_was_set_is() {
+        for place in ["NATS_URL", "DAILIES_NATS__URL", "DAILIES_OBJECTS__ENDPOINT", "DAILIES_GATEWAY__ADDRESS"] {
+            assert!(leads_elsewhere(place), "{place}");
+        }
+        for other in ["DAILIES_GATEWAY__KEYS", "DAILIES_GATEWAY__PUBLIC_ORIGINS", "DAILIES_WORKER__CONCURRENCY", "PATH"]
+        {
+            assert!(!leads_elsewhere(other), "{other}");
+        }
+    }
 }
