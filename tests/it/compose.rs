@@ -27,6 +27,10 @@ fn every_program_flag_and_setting_of_the_compose_file_exists() {
             assert_understood(name, &healthcheck[1..]);
         }
         for variable in service["environment"].as_object().into_iter().flatten().map(|(variable, _)| variable) {
+            // The one that is no setting of ours: whatever reaches PostgreSQL reads it.
+            if variable == "PGPASSWORD" {
+                continue;
+            }
             let setting = variable.strip_prefix("DAILIES_").and_then(|rest| rest.split_once("__"));
             let (section, key) = setting.unwrap_or_else(|| panic!("{name}: {variable} is no setting"));
             let section = settings.get(&section.to_lowercase()).and_then(|section| section.as_table());
@@ -35,6 +39,20 @@ fn every_program_flag_and_setting_of_the_compose_file_exists() {
     }
     for program in PROGRAMS {
         assert!(run.contains(program), "{program} is never run");
+    }
+}
+
+#[test]
+fn a_password_of_any_characters_reaches_the_database_of_the_compose_file() {
+    let Some(services) = services("a_password_of_any_characters_reaches_the_database_of_the_compose_file") else {
+        return;
+    };
+    let password = &services["postgres"]["environment"]["POSTGRES_PASSWORD"];
+    for name in ["migrate", "coordinator"] {
+        let environment = &services[name]["environment"];
+        assert_eq!(&environment["PGPASSWORD"], password, "{name}");
+        let url: reqwest::Url = text(&environment["DAILIES_COORDINATOR__DATABASE"]).parse().expect("a URL");
+        assert_eq!((url.username(), url.password()), ("dailies", None), "{name}: it would have to be escaped there");
     }
 }
 
