@@ -83,7 +83,7 @@ impl ChunkHandler {
         let import = Import::of(job).map_err(JobError::give_up)?;
         task.fetch(&job.upload, UPLOAD).await?;
         let source = self.probe(task, import.first_look(UPLOAD)).await.map_err(|error| about(UNUSABLE, error))?;
-        upload::check_size(source.video.size).map_err(JobError::give_up)?;
+        upload::check_size(&source.video).map_err(JobError::give_up)?;
         task.progress(0.1);
 
         let target = Target { size: job.size, fps: job.fps, threads: self.threads, parameters: None };

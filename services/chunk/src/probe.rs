@@ -5,6 +5,9 @@ use serde::Deserialize;
 
 use crate::encoder::{clip_input, strings};
 
+/// The most pixels of a frame: what cinemas call 4K, with room for odd shapes.
+pub const MAX_FRAME_PIXELS: u64 = 4096 * 2304;
+
 /// A clip, as far as joining it needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clip {
@@ -25,6 +28,8 @@ pub struct Video {
     pub pixel_format: String,
     /// Pixels as stored.
     pub size: Size,
+    /// The width and height of one pixel as it is shown; squares where nothing is said.
+    pub pixel: (u32, u32),
     /// Frames a second; none when it varies or is no whole number.
     pub fps: Option<u32>,
     /// How many frames the container lists.
@@ -44,7 +49,8 @@ pub fn arguments(file: &str) -> Vec<String> {
 pub fn question(input: Vec<String>) -> Vec<String> {
     let mut arguments = strings(&[
         "-show_entries",
-        "stream=codec_type,codec_name,pix_fmt,width,height,avg_frame_rate,r_frame_rate,nb_frames,color_space,extradata_hash\
+        "stream=codec_type,codec_name,pix_fmt,width,height,sample_aspect_ratio,avg_frame_rate,r_frame_rate,nb_frames,\
+         color_space,extradata_hash\
          :stream_disposition=attached_pic",
         "-show_data_hash",
         "SHA256",
@@ -71,6 +77,7 @@ pub fn read(answer: &[u8]) -> Result<Clip, String> {
             codec: video.codec_name.clone().unwrap_or_default(),
             pixel_format: video.pix_fmt.clone().unwrap_or_default(),
             size: Size { width, height },
+            pixel: shape(video.sample_aspect_ratio.as_deref()).unwrap_or((1, 1)),
             fps: rates.0.filter(|_| rates.0 == rates.1),
             frames: video.nb_frames.as_deref().and_then(|frames| frames.parse().ok()),
             names_colours: video.color_space.as_deref().is_some_and(|space| space != "unknown"),
@@ -88,6 +95,13 @@ fn rate(fraction: Option<&str>) -> Option<u32> {
     (under > 0 && over % under == 0).then(|| over / under)
 }
 
+/// `4:3` as such; none for `0:1`, which means that it is not known.
+fn shape(ratio: Option<&str>) -> Option<(u32, u32)> {
+    let (width, height) = ratio?.split_once(':')?;
+    let (width, height): (u32, u32) = (width.parse().ok()?, height.parse().ok()?);
+    (width > 0 && height > 0).then_some((width, height))
+}
+
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
@@ -101,6 +115,7 @@ struct Stream {
     pix_fmt: Option<String>,
     width: Option<u32>,
     height: Option<u32>,
+    sample_aspect_ratio: Option<String>,
     avg_frame_rate: Option<String>,
     r_frame_rate: Option<String>,
     nb_frames: Option<String>,
@@ -130,6 +145,15 @@ mod tests {
         assert_eq!(read(answer("30/1").as_bytes()).expect("a clip").video.fps, Some(30));
         assert_eq!(read(answer("30000/1001").as_bytes()).expect("a clip").video.fps, None);
         assert_eq!(read(answer("0/0").as_bytes()).expect("a clip").video.fps, None);
+    }
+
+    #[test]
+    fn pixels_are_square_unless_something_else_is_said() {
+        let answer = |ratio: &str| format!(r#"{{"streams":[{{"codec_type":"video","width":16,"height":16{ratio}}}]}}"#);
+        for (ratio, pixel) in [("", (1, 1)), ("0:1", (1, 1)), ("N/A", (1, 1)), ("4:3", (4, 3)), ("200:1", (200, 1))] {
+            let field = if ratio.is_empty() { String::new() } else { format!(r#","sample_aspect_ratio":"{ratio}""#) };
+            assert_eq!(read(answer(&field).as_bytes()).expect("a clip").video.pixel, pixel, "{ratio}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use messages::spec::{Size, Transition, TransitionKind};
 
 use crate::encoder;
 use crate::frames;
-use crate::probe::Clip;
+use crate::probe::{Clip, MAX_FRAME_PIXELS};
 
 /// How two pieces meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,13 +133,13 @@ impl Target {
     }
 
     /// The filters that make film frames of a clip's: the film's size, rate and colours, padded in black where its shape
-    /// differs.
+    /// differs. What was probed is as large as it may be; a later frame that says it is shown wider is not believed.
     pub fn fit(&self, clip: &Clip) -> String {
         let (Size { width, height }, fps) = (self.size, self.fps);
         // Clips that do not name their colours are BT.709 in all likelihood; the scaler would take them for older ones.
         let matrix = if clip.video.names_colours { "auto" } else { "bt709" };
         format!(
-            "fps={fps}:start_time=0,scale=w='max(2,trunc(iw*sar/2)*2)':h=ih,setsar=1,\
+            "fps={fps}:start_time=0,scale=w='max(2,trunc(min(iw*sar,{MAX_FRAME_PIXELS}/ih)/2)*2)':h=ih,setsar=1,\
              scale=w={width}:h={height}:force_original_aspect_ratio=decrease:force_divisible_by=2:flags=lanczos:\
              in_color_matrix={matrix}:out_color_matrix=bt709:out_range=tv,format=yuv420p,\
              pad=w={width}:h={height}:x='trunc((ow-iw)/4)*2':y='trunc((oh-ih)/4)*2':color=black,setsar=1"

@@ -5,16 +5,12 @@
 
 use messages::artifact::MediaType;
 use messages::import::ImportClip;
-use messages::spec::Size;
 
 use crate::encoder::{self, strings};
 use crate::frames;
-use crate::probe::Clip;
+use crate::probe::{Clip, MAX_FRAME_PIXELS, Video};
 use crate::sound;
 use crate::stitch::Target;
-
-/// The most pixels of a frame: what cinemas call 4K, with room for odd shapes.
-const MAX_FRAME_PIXELS: u64 = 4096 * 2304;
 
 /// What an upload has to become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,10 +105,20 @@ impl Import {
     }
 }
 
-/// Whether an upload's frames are small enough to be decoded, or why not.
-pub fn check_size(size: Size) -> Result<(), String> {
-    if u64::from(size.width) * u64::from(size.height) > MAX_FRAME_PIXELS {
+/// Whether an upload's frames are small enough to be decoded and to be made of square pixels, or why not.
+pub fn check_size(video: &Video) -> Result<(), String> {
+    let (size, (width, height)) = (video.size, video.pixel);
+    let stored = u64::from(size.width) * u64::from(size.height);
+    if stored > MAX_FRAME_PIXELS {
         return Err(format!("the upload has {size} pixels, a video may have 4096x2304: scale it down"));
+    }
+    // Pixels that stand become pixels that lie when the video is turned, so the longer side counts either way.
+    let shown = stored.saturating_mul(width.max(height).into()) / u64::from(width.min(height));
+    if shown > MAX_FRAME_PIXELS {
+        return Err(format!(
+            "the upload has {size} pixels of the shape {width}:{height}, which is more than 4096x2304 square ones: \
+             scale it down, or encode it with square pixels"
+        ));
     }
     Ok(())
 }

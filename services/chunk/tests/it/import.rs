@@ -1,5 +1,9 @@
 //! An uploaded video to a chunk: what becomes of good ones, and what is said about bad ones.
 
+use std::num::NonZeroUsize;
+
+use chunk::probe::{Clip, Video};
+use chunk::stitch::Target;
 use messages::artifact::{ArtifactKey, Made, MediaType, ObjectRef};
 use messages::chunk::PlannedChunk;
 use messages::import::ImportClip;
@@ -261,6 +265,41 @@ async fn frames_that_are_too_large_are_refused_before_they_are_decoded() {
     let huge = "-f lavfi -i color=black:s=6000x4000:r=1:d=2 -c:v libx264 -preset ultrafast -pix_fmt yuv420p";
     let reason = refused(&studio, studio.put_clip("huge.mp4", huge)).await;
     assert!(reason.contains("6000x4000") && reason.contains("4096x2304"), "{reason}");
+}
+
+#[tokio::test]
+async fn pixels_that_make_a_small_video_a_wide_one_are_refused_and_modest_ones_are_straightened() {
+    let studio = Studio::new();
+    let clip = |name: &str, shape: &str| {
+        let source = "-f lavfi -i testsrc2=s=640x360:r=30:d=2 -pix_fmt yuv420p";
+        studio.put_clip(name, &format!("{source} -vf setsar={shape}:max=1000"))
+    };
+    // 640x360 pixels as wide as that need gigabytes once they are square; those that stand do when the video is turned.
+    for (name, shape) in [("wide.mp4", "200/1"), ("narrow.mp4", "1/200")] {
+        let reason = refused(&studio, clip(name, shape)).await;
+        assert!(reason.contains(&shape.replace('/', ":")) && reason.contains("square pixels"), "{reason}");
+    }
+    imported(&studio, clip("anamorphic.mp4", "4/3")).await;
+}
+
+#[test]
+fn pixels_that_grow_wide_in_the_middle_of_a_video_are_not_believed() {
+    let studio = Studio::new();
+    let video = Video {
+        codec: "h264".to_owned(),
+        pixel_format: "yuv420p".to_owned(),
+        size: Size { width: 640, height: 360 },
+        pixel: (1, 1),
+        fps: Some(30),
+        frames: Some(3),
+        names_colours: false,
+        parameters: None,
+    };
+    let clip = Clip { video, has_sound: false, streams: 1 };
+    let target = Target { size: SMALL, fps: 30, threads: NonZeroUsize::MIN, parameters: None };
+    // What comes is not what was probed.
+    let filters = format!("setsar=200/1:max=1000,{}", target.fit(&clip));
+    studio.put_clip("wide.mp4", &format!("-f lavfi -i testsrc2=s=640x360:r=30:d=0.1 -vf {filters}"));
 }
 
 #[tokio::test]
