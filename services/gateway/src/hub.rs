@@ -5,7 +5,7 @@
 //! cluster next to nothing, however much happens there. A watcher that is slower than its video loses notices, not memory:
 //! its queue is bounded and it asks for the history again. The hub never sends to a client and never decides; it compares
 //! heads after anything that may have lost a message (a reconnect, a slow-consumer notice), soon after somebody began to
-//! watch, and once a minute.
+//! watch, and once a minute; where nobody answers, again and again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -92,7 +92,7 @@ const TICK: Duration = Duration::from_secs(1);
 const BEGIN: Duration = Duration::from_secs(1);
 
 /// When heads are compared after somebody began to watch: the other servers of a NATS cluster hear of a subscription only
-/// after it was made.
+/// after it was made. And when they are compared again after nobody answered.
 const CHECK_SOON: Duration = Duration::from_secs(1);
 
 /// How long events are heard after the last watcher left: mostly it comes back.
@@ -290,10 +290,22 @@ impl Hub {
                         Ok(page) => {
                             hub.tell(&key, || Some(Notice::Head { head: page.head, finished: page.finished }));
                         }
-                        Err(error) => tracing::debug!(%error, video.id = %video, "a head could not be compared"),
+                        Err(error) => {
+                            tracing::debug!(%error, video.id = %video, "a head could not be compared");
+                            // What is gone stays so; who did not answer may do it soon.
+                            if !error.is_unknown_video() {
+                                hub.check_soon(&key);
+                            }
+                        }
                     }
                 })
                 .await;
+        }
+    }
+
+    fn check_soon(&self, key: &str) {
+        if let Some(topic) = lock(&self.topics).get_mut(key) {
+            topic.check_at = Instant::now() + CHECK_SOON;
         }
     }
 }

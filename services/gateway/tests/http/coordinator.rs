@@ -36,6 +36,7 @@ struct State {
     answers: HashMap<String, Value>,
     /// The most checkpoints of one answer.
     part: Option<usize>,
+    asked: HashMap<String, usize>,
     videos: HashMap<String, Film>,
 }
 
@@ -87,6 +88,16 @@ impl Coordinator {
     /// A list of checkpoints comes in parts of so many.
     pub fn answers_in_parts_of(&self, most: usize) {
         lock(&self.state).part = Some(most);
+    }
+
+    /// A query is answered again as the videos are.
+    pub fn answers_truly(&self, query: &str) {
+        lock(&self.state).answers.remove(query);
+    }
+
+    /// How often a query was asked.
+    pub fn asked(&self, query: &str) -> usize {
+        lock(&self.state).asked.get(query).copied().unwrap_or_default()
     }
 
     /// What arrived so far.
@@ -161,6 +172,8 @@ fn handle(state: &mut State, message: &Message) -> Vec<Reply> {
         return vec![decide(state, &subject, message)];
     }
     let Some(reply_to) = message.reply.as_ref().map(ToString::to_string) else { return Vec::new() };
+    let name = message.subject.rsplit('.').next().unwrap_or_default();
+    *state.asked.entry(name.to_owned()).or_default() += 1;
     match answer(state, &message.subject, &message.payload) {
         Ok(answer) if message.subject.ends_with(".checkpoints") => {
             let (headers, part) = part_of(state.part.unwrap_or(usize::MAX), &message.payload, &answer);

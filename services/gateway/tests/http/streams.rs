@@ -80,6 +80,21 @@ async fn a_lost_event_is_fetched_and_a_repeated_one_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn a_head_that_could_not_be_compared_is_compared_again_soon() {
+    let (_server, coordinator, gateway) = system().await;
+    coordinator.has(video());
+    coordinator.answers("history", json!("of no use"));
+    let mut stream = gateway.stream(video(), None).await;
+    assert_eq!(stream.numbered().await, ("snapshot".into(), Some(0)));
+    coordinator.records(video(), "video_created");
+    eventually("the head is asked for", async || coordinator.asked("history") > 0).await;
+    coordinator.answers_truly("history");
+    // Else it would be a minute.
+    let heard = tokio::time::timeout(Duration::from_secs(20), stream.numbered()).await;
+    assert_eq!(heard, Ok(("video_created".into(), Some(1))));
+}
+
+#[tokio::test]
 async fn a_finished_video_closes_its_streams() {
     let (_server, coordinator, gateway) = system().await;
     coordinator.has(video());
