@@ -157,11 +157,9 @@ struct StoreSettings {
 }
 
 impl Embedded {
-    /// Starts everything in `folder`, and returns when it can be used. Rendering takes a core a job, so that each worker
-    /// has as many slots as there are cores.
+    /// Starts everything in `folder`, and returns when it can be used.
     pub async fn start(folder: &DataFolder, settings: &Settings, ports: Ports) -> Result<Self, EmbeddedError> {
-        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self::start_with(folder, settings, ports, cores).await
+        Self::start_with(folder, settings, ports, slots(settings)?).await
     }
 
     /// The same with `slots` jobs at a time for each worker.
@@ -267,6 +265,14 @@ impl Embedded {
         }
         self.ground.stop().await;
     }
+}
+
+/// Jobs at a time for each worker: as many as was said, else as many as there are cores, because rendering takes one a job.
+fn slots(settings: &Settings) -> Result<NonZeroUsize, ConfigError> {
+    if settings.is_given("worker", "concurrency") {
+        return Ok(settings.section::<WorkerSettings>("worker")?.concurrency);
+    }
+    Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
 /// Waits until a coordinator answers questions, and with it everything that it needed itself.
@@ -452,4 +458,19 @@ fn start_services(
     let own: gateway::config::Settings = settings.section("gateway")?;
     services.spawn("the gateway", gateway::serve(gateway, own, bus.clone(), objects, shutdown));
     Ok(services)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_takes_as_many_jobs_as_was_said_and_else_as_many_as_there_are_cores() {
+        let mut settings = runtime::config::load(None).expect("the defaults are valid");
+        let cores = std::thread::available_parallelism().expect("this machine counts its cores");
+        assert_eq!(slots(&settings).expect("usable"), cores);
+        let other = cores.saturating_add(1);
+        settings.set("worker", "concurrency", other.to_string());
+        assert_eq!(slots(&settings).expect("usable"), other);
+    }
 }

@@ -3,7 +3,7 @@
 //! `config/default.toml` is part of every binary, so one alone works, and it is the list of what exists: a key that does
 //! not stand there is refused by name and by where it came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub enum ConfigError {
 #[derive(Debug, Clone)]
 pub struct Settings {
     sections: Map<String, Value>,
+    /// Sections and keys that somebody has set.
+    given: BTreeSet<(String, String)>,
 }
 
 /// Reads the defaults, then `file` (else the one named by `DAILIES_CONFIG`), then the environment.
@@ -87,6 +89,11 @@ impl Settings {
         })
     }
 
+    /// Whether somebody has set it, to whatever value; else it is the default.
+    pub fn is_given(&self, section: &str, key: &str) -> bool {
+        self.given.contains(&(section.to_owned(), key.to_owned()))
+    }
+
     /// Replaces one setting, as a flag of the command line does.
     pub fn set(&mut self, section: &str, key: &str, value: impl Into<Value>) {
         let mut table = match self.sections.remove(section).map(Value::into_table) {
@@ -95,6 +102,7 @@ impl Settings {
         };
         table.insert(key.to_owned(), value.into());
         self.sections.insert(section.to_owned(), Value::from(table));
+        self.given.insert((section.to_owned(), key.to_owned()));
     }
 
     /// The layers from given texts: (name, content) of the file, names and values of the environment.
@@ -102,7 +110,7 @@ impl Settings {
         file: Option<(&str, &str)>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut settings = Self { sections: tables("the defaults", DEFAULTS)? };
+        let mut settings = Self { sections: tables("the defaults", DEFAULTS)?, given: BTreeSet::new() };
         let known: BTreeMap<String, Vec<String>> = settings
             .sections
             .iter()
@@ -194,6 +202,16 @@ mod tests {
         let environment = [("DAILIES_NATS__REPLICAS", "5"), ("DAILIES_CONFIG", "x"), ("HOME", "/")];
         let nats: NatsSettings = from(file, &environment).and_then(|s| s.section("nats")).expect("all are known");
         assert_eq!((nats.replicas, nats.storage_mib), (5, 10));
+    }
+
+    #[test]
+    fn what_somebody_has_set_is_told_from_a_default_of_the_same_value() {
+        let in_the_file = from("[worker]\nconcurrency = 2\n", &[]).expect("a known key");
+        let in_the_environment = from("", &[("DAILIES_WORKER__CONCURRENCY", "2")]).expect("a known key");
+        for settings in [in_the_file, in_the_environment] {
+            assert!(settings.is_given("worker", "concurrency") && !settings.is_given("worker", "grace_s"));
+        }
+        assert!(!from("", &[]).expect("the defaults are valid").is_given("worker", "concurrency"));
     }
 
     #[test]
