@@ -43,6 +43,13 @@ pub struct Settings {
     pub catalogue: Option<PathBuf>,
 }
 
+impl Settings {
+    /// Where a file is kept while it is received.
+    pub fn scratch_folder(&self) -> PathBuf {
+        self.scratch.clone().unwrap_or_else(std::env::temp_dir)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -111,6 +111,9 @@ pub async fn serve(
         Gate::Keys(keyring) => Some(tokio::spawn(Arc::clone(keyring).watch(shutdown.clone()))),
         Gate::Loopback => None,
     };
+    let scratch = settings.scratch_folder();
+    // It takes as long as what was left is large, and nobody waits for it.
+    tokio::task::spawn_blocking(move || runtime::scratch::sweep(&scratch));
     let upload_slots = settings.upload_slots.get();
     let app = Arc::new(App {
         doors: Doors {

@@ -5,8 +5,8 @@
 //! under a name that is made of their hash, and the command `import` says what they are for. Whether they are any good is
 //! for the service that decodes them.
 //!
-//! Invariant: nothing stays on the disk here when a request is over, however it ends; and however many ask, only so many
-//! uploads are received at a time, none of them for ever.
+//! Invariant: nothing stays on the disk here when a request is over, however it ends, and when a killed process starts
+//! again; and however many ask, only so many uploads are received at a time, none of them for ever.
 
 mod form;
 mod media;
@@ -22,7 +22,8 @@ use messages::id::{CheckpointId, VideoId};
 use messages::import::{Import, UploadKind};
 use messages::phase::Phase;
 use messages::query::{Allowed, AskCheckpoint};
-use runtime::artifacts::ObjectMeta;
+use runtime::artifacts::{ObjectError, ObjectMeta};
+use runtime::scratch::Scratch;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use utoipa::ToSchema;
@@ -143,8 +144,9 @@ async fn receive(
     }
     let turn = tokio::time::timeout(app.settings.upload_wait, app.upload_slots.acquire());
     let Ok(Ok(_slot)) = turn.await else { return Err(Error::TooManyUploads) };
-    let scratch = app.settings.scratch.clone().unwrap_or_else(std::env::temp_dir);
-    let Brought { artifact_key, upload, file } = form.read(&scratch).await?;
+    let scratch = Scratch::within(&app.settings.scratch_folder());
+    let scratch = scratch.map_err(|error| Error::ObjectStore(ObjectError::Scratch(error)))?;
+    let Brought { artifact_key, upload, file } = form.read(scratch.path()).await?;
     // What will be refused is not stored; the refusal is the coordinator's.
     if place.takes(artifact_key) {
         let object = upload.object(&caller.user, video_id);

@@ -3,7 +3,7 @@
 //! In reading order: [`service`] (start, run, stop), [`config`], [`secret`] and [`telemetry`] (what it is told and what it
 //! says), [`health`], [`metrics`], [`monitoring`] and [`trace`] (how it is and what it does, for those who look after it), [`bus`] (NATS: streams, publishing, asking) and [`registration`] (being seen there), [`artifacts`] (stored
 //! objects), [`worker`] (the consume loop and what a handler sees), [`job_error`] (how a job fails), [`child`] (media
-//! tools that never outlive us), [`clock`] (the one place that reads the time) and [`backoff`] (how long to wait).
+//! tools that never outlive us), [`scratch`] (files that never outlive us either), [`clock`] (the one place that reads the time) and [`backoff`] (how long to wait).
 
 pub mod artifacts;
 pub mod backoff;
@@ -16,6 +16,7 @@ pub mod job_error;
 pub mod metrics;
 pub mod monitoring;
 pub mod registration;
+pub mod scratch;
 pub mod secret;
 pub mod service;
 pub mod telemetry;

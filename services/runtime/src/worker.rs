@@ -32,6 +32,7 @@ use crate::bus::{Bus, BusError};
 use crate::clock::{Clock, SystemClock};
 use crate::job_error::JobError;
 use crate::registration::RegistrationError;
+use crate::scratch::{self, Scratch};
 
 pub use reservation::Reservation;
 pub use slots::{HandlerThreads, Parts, run_parts};
@@ -47,6 +48,8 @@ pub async fn run(
     service: Service,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
+    // It takes as long as what was left is large, and nobody waits for it.
+    tokio::task::spawn_blocking(|| scratch::sweep(&std::env::temp_dir()));
     bus.await_queue(service, &shutdown).await?;
     let parts = Parts {
         service,
@@ -122,7 +125,8 @@ pub struct Task {
     pub job: Arc<Job>,
     /// Fires when nobody wants the job any more, or when this process has to stop.
     pub cancelled: CancellationToken,
-    folder: OnceLock<TempDir>,
+    /// With the process's own, where it lies.
+    folder: OnceLock<(TempDir, Arc<Scratch>)>,
     objects: Arc<dyn ObjectStore>,
     progress: tokio::sync::watch::Sender<f64>,
     desk: Option<desk::Desk>,
@@ -147,12 +151,15 @@ impl Task {
 
     /// A folder of the job's own, empty at first. It goes away with the job, and is only made for one that asks.
     pub fn folder(&self) -> Result<&Path, JobError> {
-        if let Some(folder) = self.folder.get() {
+        if let Some((folder, _)) = self.folder.get() {
             return Ok(folder.path());
         }
-        let made = tempfile::Builder::new().prefix("dailies-").tempdir();
+        let made = Scratch::within(&std::env::temp_dir()).and_then(|scratch| {
+            let folder = tempfile::Builder::new().prefix("job-").tempdir_in(scratch.path())?;
+            Ok((folder, scratch))
+        });
         let made = made.map_err(|error| JobError::retry_later(format!("no scratch folder can be made: {error}")))?;
-        Ok(self.folder.get_or_init(|| made).path())
+        Ok(self.folder.get_or_init(|| made).0.path())
     }
 
     /// Says how far the job is, 0 to 1. Cheap: only the newest figure is sent, now and then.

@@ -165,7 +165,7 @@ async fn receive(
     folder: &Path,
 ) -> Result<Option<(Upload, NamedTempFile)>, Error> {
     let scratch = |error| Error::ObjectStore(ObjectError::Scratch(error));
-    let file = tempfile::Builder::new().prefix("dailies-upload-").tempfile_in(folder).map_err(scratch)?;
+    let file = tempfile::Builder::new().prefix("upload-").tempfile_in(folder).map_err(scratch)?;
     let mut output = tokio::fs::File::from_std(file.reopen().map_err(scratch)?);
     let (mut hash, mut size, mut head) = (sha2::Sha256::new(), 0u64, Vec::with_capacity(media::HEAD));
     while let Some(piece) = pace.in_time(field.chunk()).await? {

@@ -230,6 +230,20 @@ async fn nothing_is_stored_where_nothing_is_taken() {
 }
 
 #[tokio::test]
+async fn what_a_killed_gateway_left_goes_when_the_next_one_starts() {
+    let server = NatsServer::start();
+    let scratch = tempfile::tempdir().expect("a folder");
+    let left = scratch.path().join("dailies-scratch-left");
+    std::fs::create_dir(&left).expect("made");
+    for file in ["lock", "upload-1"] {
+        std::fs::write(left.join(file), "x").expect("written");
+    }
+    let settings = Settings { scratch: Some(scratch.path().to_owned()), ..Settings::default() };
+    let _gateway = Gateway::start(&server.bus().await, settings).await;
+    eventually("it is gone", async || !left.exists()).await;
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_leaves_nothing_behind_and_others_wait_for_their_turn() {
     let server = NatsServer::start();
     let bus = server.bus().await;

@@ -48,6 +48,19 @@ async fn a_job_that_passes_its_deadline_is_stopped_and_for_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_worker_left_on_the_disk_goes_when_the_next_one_starts() {
+    let left = tempfile::Builder::new().prefix("dailies-scratch-").tempdir().expect("a folder");
+    std::fs::create_dir(left.path().join("job")).expect("made");
+    std::fs::write(left.path().join("job/clip.mp4"), "x").expect("written");
+    std::fs::write(left.path().join("lock"), "").expect("written");
+
+    let scene = Scene::set().await;
+    let worker = Worker::start(&scene.bus, &scene.objects, &Scripted::quick());
+    until("it is gone", async || (!left.path().exists()).then_some(())).await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_does_not_listen_is_abandoned() {
     let scene = Scene::set().await;
     let handler = Scripted::new(|_| Box::pin(std::future::pending()));
