@@ -1,9 +1,11 @@
 //! Who may what: a cluster with the NATS configuration that we ship, where every process has its role's rights and no
 //! other, and people who try what is not theirs, over HTTP, NATS and links.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::process::Command;
 
+use async_nats::jetstream::stream::State;
 use futures::StreamExt as _;
 use messages::command::VERBS;
 use reqwest::{Method, RequestBuilder};
@@ -295,29 +297,99 @@ async fn another_users_video_cannot_be_reached_over_http() {
     let resumed = cluster.ask(&cluster.alice, Method::GET, &format!("/api/status/{video}/stream"));
     assert_eq!(answer(resumed.header("last-event-id", "0")).await.0, 404);
 
-    for (method, path, body) in [
-        (Method::POST, format!("{of_video}/continue"), json!({ "checkpoint_id": checkpoint })),
-        (Method::POST, format!("{of_video}/retry"), json!({})),
-        (Method::POST, format!("{of_video}/cancel"), json!({})),
-        (Method::PATCH, of_video.clone(), json!({ "title": "mine" })),
-        (Method::DELETE, of_video.clone(), json!({})),
-        (Method::POST, format!("{of_checkpoint}/reject"), json!({ "notes": "warmer" })),
-        (Method::POST, format!("{of_checkpoint}/abandon"), json!({})),
-        (Method::POST, format!("{of_checkpoint}/fork"), json!({ "branch": "mine" })),
-        (Method::POST, format!("{of_checkpoint}/regenerate-beat"), json!({ "beat_index": 0 })),
-        (Method::POST, format!("{of_checkpoint}/select"), json!({ "artifact_key": "beat_0", "version": 1 })),
-        (Method::PATCH, format!("{of_checkpoint}/audio"), json!({ "music": false })),
-    ] {
-        let (status, answered) = answer(cluster.ask(&cluster.alice, method.clone(), &path).json(&body)).await;
-        assert_eq!(status, 404, "{method} {path}: {answered}");
-    }
-    let image = reqwest::multipart::Part::bytes(b"\x89PNG\r\n\x1a\n".to_vec()).file_name("a.png");
-    let form = reqwest::multipart::Form::new().text("beat_index", "0").part("image", image);
-    let upload = cluster.ask(&cluster.alice, Method::POST, &format!("{of_checkpoint}/upload-image")).multipart(form);
-    assert_eq!(answer(upload).await.0, 404);
+    no_route_tells_it_from_one_that_never_was(&cluster, &video, checkpoint).await;
+    her_own_video_knows_no_checkpoint_of_his(&cluster, &hers, text(&own["checkpoint_id"]), checkpoint).await;
     assert_eq!(cluster.history(&cluster.bob, &video).await, before, "nothing happened to it");
 
     links_open_what_they_were_signed_for(&cluster, picture, &own["artifacts"]["beat_0"]).await;
+}
+
+/// Tries every documented route that names a video, with a body that its owner could send: the answer is the one for a
+/// video that nobody has.
+async fn no_route_tells_it_from_one_that_never_was(cluster: &Fenced, video: &str, checkpoint: &str) {
+    let nobodys = format!("vid-{}", uuid::Uuid::now_v7());
+    let (_, document) = cluster.get(&cluster.alice, "/api/openapi.json").await;
+    let mut tried = 0;
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for method in operations.as_object().expect("operations").keys().filter(|_| path.contains("{video_id}")) {
+            let method: Method = method.to_uppercase().parse().expect("a method");
+            let ask = async |video: &str| {
+                let mut path = path.replace("{video_id}", video).replace("{checkpoint_id}", checkpoint);
+                if path.ends_with("/compare") {
+                    path.push_str(&format!("?a={checkpoint}&b={checkpoint}"));
+                }
+                let asked = cluster.ask(&cluster.alice, method.clone(), &path);
+                let (status, answered) = answer(filled(asked, &method, &path, checkpoint)).await;
+                (status, answered.to_string().replace(video, "VIDEO"))
+            };
+            let (his, none) = (ask(video).await, ask(&nobodys).await);
+            assert_eq!((his.0, &his), (404, &none), "{method} {path}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 28, "{tried}");
+}
+
+/// A request with what its route asks for.
+fn filled(asked: RequestBuilder, method: &Method, path: &str, checkpoint: &str) -> RequestBuilder {
+    let form = |index: Option<&'static str>, name: &'static str, file: &[u8]| {
+        let form = reqwest::multipart::Form::new();
+        let form = index.into_iter().fold(form, |form, index| form.text(index, "0"));
+        form.part(name, reqwest::multipart::Part::bytes(file.to_vec()).file_name("a"))
+    };
+    let last = path.rsplit_once('/').map_or("", |(_, last)| last);
+    let body = match last {
+        "upload-image" => return asked.multipart(form(Some("beat_index"), "image", b"\x89PNG\r\n\x1a\n")),
+        "upload-chunk" => return asked.multipart(form(Some("chunk_index"), "video", b"\0\0\0\x18ftypmp42")),
+        "upload-music" => return asked.multipart(form(None, "music", b"ID3\x04")),
+        _ if *method == Method::GET => return asked,
+        "continue" => json!({ "checkpoint_id": checkpoint }),
+        "resolve" => json!({ "job": format!("{checkpoint}-beat_0-v1"), "decision": "give_up" }),
+        "spec" => json!({ "style": { "grain": "fine" } }),
+        "audio" => json!({ "music": false }),
+        "regenerate-beat" => json!({ "beat_index": 0 }),
+        "regenerate-chunk" => json!({ "chunk_index": 0 }),
+        "select" => json!({ "artifact_key": "beat_0", "version": 1 }),
+        "take" => json!({ "from_checkpoint": checkpoint, "artifact_key": "beat_0" }),
+        "reject" => json!({ "notes": "warmer" }),
+        "fork" => json!({ "branch": "mine" }),
+        "pin" => json!({ "pinned": true }),
+        _ if *method == Method::PATCH => json!({ "title": "mine" }),
+        _ => json!({}),
+    };
+    asked.json(&body)
+}
+
+/// A checkpoint of his in a request about a video of hers is one that her video does not have.
+async fn her_own_video_knows_no_checkpoint_of_his(cluster: &Fenced, hers: &str, own: &str, his: &str) {
+    let of_video = format!("/api/video/{hers}");
+    let nobodys = format!("cp-{}", uuid::Uuid::now_v7());
+    let before = cluster.history(&cluster.alice, hers).await;
+    for (method, path, body) in [
+        (Method::POST, "continue", json!({ "checkpoint_id": "CP" })),
+        (Method::GET, "compare?a=OWN&b=CP", Value::Null),
+        (Method::GET, "compare?a=CP&b=OWN", Value::Null),
+        (Method::GET, "checkpoints/CP", Value::Null),
+        (Method::POST, "checkpoints/OWN/take", json!({ "from_checkpoint": "CP", "artifact_key": "beat_0" })),
+        (Method::POST, "checkpoints/CP/take", json!({ "from_checkpoint": "OWN", "artifact_key": "beat_0" })),
+        (Method::POST, "checkpoints/CP/select", json!({ "artifact_key": "beat_0", "version": 1 })),
+        (Method::POST, "checkpoints/CP/regenerate-beat", json!({ "beat_index": 0 })),
+    ] {
+        let ask = async |checkpoint: &str| {
+            let named = |text: &str| text.replace("OWN", own).replace("CP", checkpoint);
+            let asked = cluster.ask(&cluster.alice, method.clone(), &named(&format!("{of_video}/{path}")));
+            let asked = match body.is_null() {
+                true => asked,
+                false => asked.header("content-type", "application/json").body(named(&body.to_string())),
+            };
+            let (status, answered) = answer(asked).await;
+            (status, answered["code"].clone(), answered.to_string().replace(checkpoint, "CP"))
+        };
+        let (of_his, none) = (ask(his).await, ask(&nobodys).await);
+        assert_eq!((of_his.0, &of_his.1), (404, &json!("unknown_checkpoint")), "{method} {path}: {of_his:?}");
+        assert_eq!(of_his, none, "{method} {path}");
+    }
+    assert_eq!(cluster.history(&cluster.alice, hers).await, before, "nothing happened to hers");
 }
 
 /// A signed link is for one object, one method and a while; whoever changes it gets nothing.
@@ -465,53 +537,129 @@ async fn another_users_video_cannot_be_reached_over_nats() {
 /// anything on it. What arrives is a receipt or an answer, and nobody takes it for more.
 async fn answers_do_nothing_for_whoever_names_their_subject(cluster: &Fenced, alice: &Person, video: &str) {
     let operator = cluster.nats("operator", "_INBOX.operator").await;
-    let jetstream = async_nats::jetstream::new(operator.client.clone());
-    let counted = async || {
-        let mut counts = Vec::new();
-        for name in ["VIDEO_EVENTS", "VIDEO_COMMANDS", "JOBS", "DEAD_LETTERS"] {
-            let stream = jetstream.get_stream(name).await.expect("it is there");
-            counts.push(stream.cached_info().state.messages);
-        }
-        counts
-    };
-    let before = counted().await;
-    let mut named = vec![
-        "$JS.API.STREAM.PURGE.VIDEO_EVENTS".to_owned(),
-        "$JS.API.STREAM.PURGE.JOBS".to_owned(),
-        "$JS.API.STREAM.DELETE.VIDEO_EVENTS".to_owned(),
-        "$JS.API.STREAM.UPDATE.VIDEO_COMMANDS".to_owned(),
-        "$JS.API.CONSUMER.DELETE.JOBS.chunk".to_owned(),
-        "$JS.API.CONSUMER.RESET.JOBS.chunk".to_owned(),
-        "$JS.API.CONSUMER.PAUSE.JOBS.chunk".to_owned(),
-        "$JS.ACK.JOBS.chunk.1.1.1.1.0".to_owned(),
-        "coordinator.0.done".to_owned(),
-        "stop.j".to_owned(),
-        format!("job.chunk.bob.{video}.j"),
-        format!("video.bob.{video}.event.checkpoint_approved"),
-    ];
-    named.extend(VERBS.iter().map(|verb| format!("video.bob.{video}.cmd.{verb}")));
+    let queue = Queue::with_a_job_that_nobody_takes(&operator.client).await;
     let own = format!("vid-{}", uuid::Uuid::now_v7());
-    for reply in &named {
+    // A receipt says a number, and a purge that took it at its word would take everything below that number.
+    until("receipts say more than where the job stands", SOON, async || {
+        let stored =
+            alice.client.request(format!("video.alice.{own}.cmd.retry"), "{}".into()).await.expect("a receipt");
+        let receipt: Value = serde_json::from_slice(&stored.payload).expect("JSON");
+        (receipt["seq"].as_u64() > Some(queue.job)).then_some(())
+    })
+    .await;
+
+    let named = [
+        "$JS.API.STREAM.PURGE.VIDEO_EVENTS",
+        "$JS.API.STREAM.PURGE.JOBS",
+        "$JS.API.STREAM.DELETE.VIDEO_EVENTS",
+        "$JS.API.STREAM.UPDATE.VIDEO_COMMANDS",
+        "$JS.API.CONSUMER.DELETE.JOBS.chunk",
+        "$JS.API.CONSUMER.RESET.JOBS.chunk",
+        "$JS.API.CONSUMER.PAUSE.JOBS.chunk",
+        "$JS.ACK.JOBS.chunk.1.1.1.1.0",
+        "coordinator.0.done",
+        "stop.j",
+    ];
+    let before = queue.streams().await;
+    have_answers_sent_to(&named.map(str::to_owned), &own, alice, &operator).await;
+    let after = queue.streams().await;
+    queue.has_its_job().await;
+    assert_eq!(begins(&after), begins(&before), "no stream lost anything");
+    assert_eq!(after["JOBS"].last_sequence, before["JOBS"].last_sequence, "nobody has a new job");
+    assert_eq!(after["JOBS"].messages, 1);
+
+    // These are stored, as what they are: no job that a worker takes up, no event, no command of his.
+    let mut named = vec![format!("job.chunk.bob.{video}.j"), format!("video.bob.{video}.event.checkpoint_approved")];
+    named.extend(VERBS.iter().map(|verb| format!("video.bob.{video}.cmd.{verb}")));
+    have_answers_sent_to(&named, &own, alice, &operator).await;
+    let after = queue.streams().await;
+    queue.has_its_job().await;
+    assert_eq!(begins(&after), begins(&before), "no stream lost anything");
+}
+
+/// Says a command and asks a question for each subject, which is to be answered there; waits until the command's receipt
+/// has arrived, and then until whatever came before a last command has been decided.
+async fn have_answers_sent_to(named: &[String], own: &str, alice: &Person, operator: &Person) {
+    let mut everything = operator.client.subscribe(">").await.expect("an operator hears all");
+    operator.client.flush().await.expect("the connection lives");
+    let mut outcomes = alice.client.subscribe(format!("video.alice.{own}.event.*")).await.expect("her own");
+    for reply in named {
         for subject in [format!("video.alice.{own}.cmd.retry"), "query.alice.videos".to_owned()] {
             let sent = alice.client.publish_with_reply(subject, reply.clone(), "{}".into());
             sent.await.expect("it is sent");
         }
     }
-    // Her next own outcome comes after all of these.
-    let mut outcomes = alice.client.subscribe(format!("video.alice.{own}.event.*")).await.expect("her own");
-    let last = async_nats::HeaderMap::from_iter([(crate::harness::id_header(), "the-last".into())]);
+    let mut awaited: BTreeSet<&str> = named.iter().map(String::as_str).collect();
+    let arriving = async {
+        while !awaited.is_empty() {
+            let heard = everything.next().await.expect("the connection lives");
+            if heard.payload.starts_with(br#"{"stream":"VIDEO_COMMANDS""#) {
+                awaited.remove(heard.subject.as_str());
+            }
+        }
+    };
+    let arrived = tokio::time::timeout(SOON, arriving).await;
+    assert!(arrived.is_ok(), "no receipt arrives at {awaited:?}");
+
+    let id = crate::harness::command_id();
+    let last = async_nats::HeaderMap::from_iter([(crate::harness::id_header(), id.as_str().into())]);
     let subject = format!("video.alice.{own}.cmd.cancel");
     alice.client.publish_with_headers(subject, last, "{}".into()).await.expect("it is sent");
     let seen = async {
         while let Some(outcome) = outcomes.next().await {
-            if String::from_utf8_lossy(&outcome.payload).contains("the-last") {
+            if String::from_utf8_lossy(&outcome.payload).contains(&id) {
                 return;
             }
         }
     };
     tokio::time::timeout(SOON, seen).await.expect("her own outcome");
-    let after = counted().await;
-    assert!(after.iter().zip(&before).all(|(after, before)| after >= before), "{before:?} {after:?}");
+}
+
+/// The queue of jobs with one in it that nobody takes, among the other streams.
+struct Queue {
+    jetstream: async_nats::jetstream::Context,
+    /// Where the job stands.
+    job: u64,
+}
+
+impl Queue {
+    const JOB: &str = "job.nobody.alice.film.j";
+
+    /// Once nothing else is in it.
+    async fn with_a_job_that_nobody_takes(client: &async_nats::Client) -> Self {
+        let jetstream = async_nats::jetstream::new(client.clone());
+        let store = async |subject: &'static str| {
+            let sent = jetstream.publish(subject, "untouched".into()).await.expect("it is sent");
+            sent.await.expect("it is stored").sequence
+        };
+        // So that no stream is empty.
+        store("dead.nobody").await;
+        let job = store(Self::JOB).await;
+        let queue = Self { jetstream, job };
+        let alone = async || (queue.streams().await["JOBS"].messages == 1).then_some(());
+        until("nothing else is in the queue", SOON, alone).await;
+        queue
+    }
+
+    async fn has_its_job(&self) {
+        let jobs = self.jetstream.get_stream("JOBS").await.expect("it is there");
+        let job = jobs.get_raw_message(self.job).await.expect("it waits");
+        assert_eq!((job.subject.as_str(), &job.payload[..]), (Self::JOB, &b"untouched"[..]));
+    }
+
+    async fn streams(&self) -> BTreeMap<&'static str, State> {
+        let mut states = BTreeMap::new();
+        for name in ["VIDEO_EVENTS", "VIDEO_COMMANDS", "JOBS", "DEAD_LETTERS"] {
+            let stream = self.jetstream.get_stream(name).await.expect("it is there");
+            states.insert(name, stream.cached_info().state.clone());
+        }
+        states
+    }
+}
+
+/// Where each stream begins.
+fn begins(streams: &BTreeMap<&'static str, State>) -> Vec<(&'static str, u64)> {
+    streams.iter().map(|(name, state)| (*name, state.first_sequence)).collect()
 }
 
 #[tokio::test]
