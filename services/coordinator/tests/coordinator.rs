@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use coordinator::wire::{Outgoing, Wire as _};
 use coordinator::wire_nats::NatsWire;
 use messages::id::{JobId, UserId};
@@ -465,4 +466,27 @@ async fn an_event_that_is_never_taken_keeps_no_other_from_leaving() {
     assert_eq!(refused.iter().map(|refused| refused.index).collect::<Vec<_>>(), [2], "{refused:?}");
     let mut stream = stage.bus.jetstream().get_stream(subject::VIDEO_EVENTS).await.expect("there is a stream");
     assert_eq!(stream.info().await.expect("it is looked at").state.messages, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_that_became_due_while_no_coordinator_ran_is_made_by_the_next_one() {
+    let mut stage = Stage::set().await;
+    let (coordinator, workers) = (stage.coordinator(), Workers::with_script(&stage.bus, Script::FailFor(6)));
+    let video = new_video();
+    stage.done(video, "create", film()).await;
+    let retried = stage.event(video, "job_retried", 1).await;
+    assert_eq!(retried["attempt"], 2);
+    workers.follow(Script::Make);
+    coordinator.stop().await;
+
+    let due: DateTime<Utc> = retried["not_before"].as_str().expect("a time").parse().expect("a time");
+    until("it is due", async || (Utc::now() > due).then_some(())).await;
+    assert_eq!(workers.taken().len(), 1, "nobody sends it");
+    let coordinator = stage.coordinator();
+    stage.event(video, "checkpoint_created", 1).await;
+    assert_eq!(stage.event(video, "job_done", 1).await["attempt"], 2);
+    assert_eq!(stage.count(video, "job_retried").await, 1);
+    let jobs: Vec<_> = workers.taken().into_iter().map(|(job, _)| job).collect();
+    assert_eq!(jobs, [jobs[0]; 2], "the same job, once more");
+    coordinator.stop().await;
 }

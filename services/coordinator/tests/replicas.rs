@@ -1,11 +1,14 @@
-//! Three coordinators as processes over one NATS server and one PostgreSQL: started, stopped, killed, frozen, replaced.
+//! Three coordinators as processes over one NATS server and one PostgreSQL: started, stopped, killed, frozen, replaced; and
+//! their database killed and frozen under them.
 
 use std::time::{Duration, Instant};
 
+use coordinator::partition::LEASE;
 use messages::id::VideoId;
 use messages::phase::Phase;
 use messages::subject::Partition;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
@@ -93,12 +96,52 @@ async fn a_rolling_restart_loses_nothing_and_runs_nothing_twice() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn films_approved_while_the_database_is_killed_go_on_when_it_is_back() {
+    let mut cluster = Cluster::start().await;
+    let _workers = Workers::start(&cluster.stage.bus);
+    let films = cluster.begin_films().await;
+    let (first, later) = films.split_at(films.len() / 2);
+
+    // It ends while the first approvals are recorded and their jobs reported; the others come when it is gone.
+    cluster.approve_all(first, 1).await;
+    cluster.kill_database();
+    let since = Instant::now();
+    cluster.approve_all(later, 1).await;
+    let asked = cluster.stage.query("local", &later[0].to_string(), "status", json!({})).await;
+    assert_eq!(asked, Err("503 unavailable".to_owned()), "nothing is guessed");
+    cluster.leases_run_out(since).await;
+
+    let since = Instant::now();
+    cluster.start_database();
+    cluster.go_on_as_if_nothing_had_been(&films, since).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn films_approved_while_the_database_is_frozen_go_on_when_it_thaws() {
+    let mut cluster = Cluster::start().await;
+    let _workers = Workers::start(&cluster.stage.bus);
+    let films = cluster.begin_films().await;
+    let (first, later) = films.split_at(films.len() / 2);
+
+    // Connections stay open, and nobody says a word on them.
+    cluster.approve_all(first, 1).await;
+    let frozen = cluster.freeze_database().await;
+    let since = Instant::now();
+    cluster.approve_all(later, 1).await;
+    cluster.leases_run_out(since).await;
+
+    let since = Instant::now();
+    drop(frozen);
+    cluster.go_on_as_if_nothing_had_been(&films, since).await;
+}
+
 /// A server of each kind, and coordinators.
 struct Cluster {
     stage: Stage,
     replicas: Vec<Coordinator>,
     database: PgConnectOptions,
-    _postgres: PostgresServer,
+    postgres: PostgresServer,
 }
 
 impl Cluster {
@@ -114,13 +157,58 @@ impl Cluster {
         let database = stage.journal.parse().expect("a URL");
         let since = Instant::now();
         let replicas = (0..3).map(|_| stage.coordinator()).collect();
-        let cluster = Self { stage, replicas, database, _postgres: postgres };
+        let cluster = Self { stage, replicas, database, postgres };
         cluster.shared(&[10, 11, 11], since, "after the first start").await;
         cluster
     }
 
     async fn connection(&self) -> PgConnection {
         self.database.connect().await.expect("it opens")
+    }
+
+    /// Ends the database server as when its machine fails.
+    fn kill_database(&mut self) {
+        tokio::task::block_in_place(|| self.postgres.kill()).expect("it ends");
+    }
+
+    fn start_database(&mut self) {
+        tokio::task::block_in_place(|| self.postgres.start_again()).expect("it starts");
+    }
+
+    /// Stops every process of the database server where it is.
+    async fn freeze_database(&self) -> Frozen {
+        let parent = sqlx::query_scalar("select split_part(pg_read_file('postmaster.pid'), e'\\n', 1)::int")
+            .fetch_one(&mut self.connection().await)
+            .await
+            .expect("it is read");
+        // The parent first: whoever is frozen has no more children.
+        let mut frozen = Frozen::default();
+        frozen.freeze(parent);
+        children_of(parent).into_iter().for_each(|child| frozen.freeze(child));
+        frozen
+    }
+
+    /// Waits until no lease that was renewed before `since` is worth anything.
+    async fn leases_run_out(&self, since: Instant) {
+        until("every lease has run out", async || (since.elapsed() > LEASE).then_some(())).await;
+    }
+
+    /// Every film, once approved at its first checkpoint, is made to its end, each job once; replicas share as before, and
+    /// none of them saw anything that a person must look at.
+    async fn go_on_as_if_nothing_had_been(mut self, films: &[VideoId], since: Instant) {
+        let gone_on = self.all_wait_again(films, 2, since).await;
+        say("the database is back until the films of all partitions went on", gone_on);
+        self.shared(&[10, 11, 11], since, "after the database came back").await;
+        for phase in 2..=4 {
+            self.approve_all(films, phase).await;
+            if phase < 4 {
+                self.all_wait_again(films, phase + 1, since).await;
+            }
+        }
+        self.are_complete_and_made_once(films).await;
+        for replica in self.replicas.drain(..) {
+            replica.stop().await;
+        }
     }
 
     /// Waits until living replicas share the partitions so, as promised.
@@ -187,6 +275,39 @@ impl Cluster {
             assert_eq!(done, different, "a job was done twice");
         }
     }
+}
+
+/// Processes that are stopped until this is dropped: whoever ends them waits for them.
+#[derive(Default)]
+struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    fn freeze(&mut self, process: i32) {
+        let process = Pid::from_raw(process);
+        // It may have ended between the look and the signal.
+        if kill(process, Signal::SIGSTOP).is_ok() {
+            self.0.push(process);
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for process in &self.0 {
+            let _ = kill(*process, Signal::SIGCONT);
+        }
+    }
+}
+
+/// Processes that a process started.
+fn children_of(parent: i32) -> Vec<i32> {
+    let numbers = std::fs::read_dir("/proc").expect("a Linux machine").flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+    let parent_of = |process: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<i32>().ok()
+    };
+    numbers.filter(|process| parent_of(process) == Some(parent)).collect()
 }
 
 /// A figure for whoever runs this with `--nocapture`.

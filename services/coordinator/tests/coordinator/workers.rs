@@ -27,6 +27,8 @@ pub enum Script {
     Make,
     /// It fails, and trying again may help.
     Fail,
+    /// It fails, and trying again may help after so many seconds.
+    FailFor(u32),
     /// It is taken and nothing is ever said of it.
     Swallow,
     /// It takes until the script changes.
@@ -99,10 +101,8 @@ impl Worker {
         self.taken.lock().expect("not poisoned").push((job.id, job.send));
         let said = match self.script().await {
             Script::Make => self.say(&job, Done { made: made(&job), spent: Vec::new() }).await,
-            Script::Fail => {
-                let kind = FailureKind::RetryLater;
-                self.say(&job, Failed { kind, reason: "the brush broke".into(), retry_after_s: None }).await
-            }
+            Script::Fail => self.fail(&job, None).await,
+            Script::FailFor(seconds) => self.fail(&job, Some(seconds)).await,
             Script::Swallow | Script::Hold => Some(()),
         };
         let kind = if said.is_some() { AckKind::Ack } else { AckKind::Nak(None) };
@@ -115,6 +115,11 @@ impl Worker {
         let script = script.wait_for(|script| *script != Script::Hold).await;
         // Without anybody who could say so, the test is over.
         script.map_or(Script::Swallow, |script| *script)
+    }
+
+    async fn fail(&self, job: &Job, retry_after_s: Option<u32>) -> Option<()> {
+        let kind = FailureKind::RetryLater;
+        self.say(job, Failed { kind, reason: "the brush broke".into(), retry_after_s }).await
     }
 
     /// Reports until a coordinator says that it is recorded.

@@ -10,7 +10,7 @@ use runtime::service::sentence;
 use sqlx::{Executor as _, PgConnection, Row as _};
 
 use crate::postgres_server::PostgresServer;
-use crate::samples::{created, made, seqs, video};
+use crate::samples::{at, created, made, seqs, video};
 use crate::servers::{PostgresDatabase, connect, named};
 
 /// A server that a test may do anything to.
@@ -131,6 +131,17 @@ async fn a_question_while_the_server_is_away_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_says_what_its_commits_are_worth() {
+    let careless = server_of_its_own(&["fsync=off", "synchronous_commit=off"]);
+    let careful = PostgresDatabase::new().await;
+    for (url, set) in [(careless.url("postgres"), "off"), (careful.url, "on")] {
+        let said = store::durability(&named(&url)).await.expect("it says so").expect("it is a server");
+        assert_eq!((said.fsync.as_str(), said.synchronous_commit.as_str()), (set, set));
+        assert!(said.version.starts_with(|first: char| first.is_ascii_digit()), "{said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_somebody_holds_is_waited_for_and_not_for_ever() {
     let database = PostgresDatabase::new().await;
     let store = store::open(&named(&database.url)).await.expect("it opens");
@@ -187,8 +198,21 @@ async fn callers_that_go_away_leave_no_transaction_open_and_nothing_half_done() 
         let (store, appends) = batch(n);
         let asking = tokio::spawn(async move {
             let marks = Published { events: vec![(video(n * 8), 1)], ..Published::default() };
-            let _ = store.append(appends).await;
-            let _ = store.mark_published(marks).await;
+            let recording = async {
+                let _ = store.append(appends).await;
+                let _ = store.mark_published(marks).await;
+            };
+            // Each of these is a transaction on a connection that others have afterwards.
+            let owner = format!("asked-{n}");
+            let leasing = async {
+                let _ = store.lease(&owner, at(1), at(2)).await;
+                let _ = store.release(&owner).await;
+            };
+            let purging = async {
+                let _ = store.purge(video(n * 8), None).await;
+                let _ = store.purge(video(n * 8), Some(at(3))).await;
+            };
+            tokio::join!(recording, leasing, purging);
         });
         for _ in 0..n % 20 {
             tokio::task::yield_now().await;
@@ -214,6 +238,15 @@ async fn callers_that_go_away_leave_no_transaction_open_and_nothing_half_done() 
         }
         assert!(since.elapsed() < Duration::from_secs(2), "{open} transactions stay open");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Nor is anybody told of what stays between the two: on each connection, at the same time.
+    let (one, other) = tokio::join!(store.lease("one", at(100), at(106)), store.lease("other", at(100), at(106)));
+    for (owner, leased) in [("one", one), ("other", other)] {
+        let seen = "select (select count(*) from partition_lease where owner = $1),
+             (select count(*) from replica where id = $1)";
+        let row = sqlx::query(seen).bind(owner).fetch_one(&mut connection).await.expect("it is read");
+        let leased = leased.expect("it is leased").len() as i64;
+        assert_eq!((row.get::<i64, _>(0), row.get::<i64, _>(1)), (leased, 1), "{owner} as others see it");
     }
     for n in 0..60_u128 {
         let (store, appends) = batch(n);
