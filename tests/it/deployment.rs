@@ -19,7 +19,7 @@ async fn a_film_is_finished_while_a_nats_node_and_then_the_leader_of_the_streams
     let _database = Elsewhere(system.data().join("postgres"));
     let supervisor = start(&mut system, &ffmpeg).await;
     let processes = children_of(supervisor);
-    for (program, count) in [("nats-server", 3), ("chunk", 2), ("coordinator", 1), ("gateway", 1)] {
+    for (program, count) in [("nats-server", 3), ("chunk", 2), ("coordinator", 2), ("gateway", 2), ("planner", 1)] {
         let running = processes.iter().filter(|(_, name)| name == program).count();
         assert_eq!(running, count, "{program} in {processes:?}");
     }
@@ -59,6 +59,31 @@ async fn a_film_is_finished_while_a_nats_node_and_then_the_leader_of_the_streams
 }
 
 #[tokio::test]
+async fn a_film_goes_on_while_postgresql_is_killed() {
+    let ffmpeg = StandIn::new();
+    let mut system = System::of_processes(Setup::default().with_errors()).await;
+    let _database = Elsewhere(system.data().join("postgres"));
+    start(&mut system, &ffmpeg).await;
+    let film = json!({ "prompt": "A 5 second ad for a brass desk lamp, calm and warm", "duration": 5 });
+    let video = system.create(&film).await;
+    system.wait_for(&video, "paused_at_phase1").await;
+    approve(&system, &video).await;
+    kill_postgres(&system).await;
+    system.wait_for(&video, "paused_at_phase2").await;
+    // In the middle of a chunk: its worker has something to report, and nobody can record it.
+    ffmpeg.hold();
+    approve(&system, &video).await;
+    ffmpeg.is_in_use().await;
+    kill_postgres(&system).await;
+    ffmpeg.release();
+    system.wait_for(&video, "paused_at_phase3").await;
+
+    let history = system.history(&video).await;
+    let count = |name: &str| history.iter().filter(|event| event["type"] == name).count();
+    assert_eq!((count("phase_started"), count("checkpoint_approved"), count("job_failed")), (3, 2, 0), "{history:#?}");
+}
+
+#[tokio::test]
 async fn a_deployment_that_was_killed_leaves_no_process_and_goes_on_at_the_next_start() {
     let ffmpeg = StandIn::new();
     let mut system = System::of_processes(Setup::default().with_errors()).await;
@@ -94,7 +119,8 @@ impl Drop for Elsewhere {
 async fn start(system: &mut System, ffmpeg: &StandIn) -> i32 {
     let data = system.data();
     let mut command = dailies();
-    command.arg("--data").arg(&data).args(["cluster", "--chunk", "2", "--listen", "127.0.0.1:0", "--nats-port", "0"]);
+    command.arg("--data").arg(&data).args(["cluster", "--coordinator", "2", "--gateway", "2", "--chunk", "2"]);
+    command.args(["--listen", "127.0.0.1:0", "--nats-port", "0"]);
     command.env("DAILIES_MEDIA__FFMPEG", ffmpeg.program()).env("DAILIES_NATS__STORAGE_MIB", "256");
     let pid = Child::id(system.spawn(command)).cast_signed();
     let address = until("`dailies cluster` says where it is", FILM, async || {
@@ -155,8 +181,17 @@ async fn kill_node(system: &System, name: &str) {
     .await;
 }
 
+/// The same with the database.
+async fn kill_postgres(system: &System) {
+    let file = system.data().join("postgres/data/postmaster.pid");
+    let killed = read_pid(&file).expect("it runs");
+    kill(Pid::from_raw(killed), Signal::SIGKILL).expect("it runs");
+    until("PostgreSQL is started again", SOON, async || read_pid(&file).filter(|pid| *pid != killed)).await;
+}
+
+/// The first line of a file.
 fn read_pid(file: &Path) -> Option<i32> {
-    std::fs::read_to_string(file).ok()?.trim().parse().ok()
+    std::fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok()
 }
 
 /// Processes that a process started, with their names.

@@ -19,7 +19,7 @@
 //! | `processes` | every service as a process of its own |
 //! | `telemetry`, `traces` | what those see who look after it: figures, health; each phase as one trace |
 //! | `bad_days` | kills, restarts, missing tools |
-//! | `deployment` | three NATS nodes, PostgreSQL and replicas as processes; a node and the leader killed |
+//! | `deployment` | three NATS nodes, PostgreSQL and replicas as processes; a node, the leader and the database killed |
 //! | `compose` | the files of a deployment name only what exists |
 //! | `tidy` | what must not be in the code |
 //!

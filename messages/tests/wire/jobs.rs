@@ -115,7 +115,13 @@ pub fn reports() -> Vec<Case> {
     let submitted = Submitted { nonce: nonce(), provider_job: "prediction-17".into() };
     let last_frame = Made { metadata: metadata(), ..made(ArtifactKey::ChunkLastFrame(1), MediaType::Png) };
     let done = Done { made: vec![made(chunk, MediaType::Mp4), last_frame, spec_made], spent: vec![spent()] };
-    let kinds = [FailureKind::RetryLater, FailureKind::GiveUp, FailureKind::Cancelled, FailureKind::Crashed, FailureKind::NeedsUpgrade];
+    let kinds = [
+        FailureKind::RetryLater,
+        FailureKind::GiveUp,
+        FailureKind::Cancelled,
+        FailureKind::Crashed,
+        FailureKind::NeedsUpgrade,
+    ];
     every_failure_is_here(&kinds);
     let mut cases = vec![
         Case::packed("report_claim", report(claim)),

@@ -28,7 +28,7 @@ mod schema;
 mod sqlite;
 pub mod statements;
 
-pub use postgres::{APPEND, APPEND_ALL, MARK_EVENTS, MARK_JOBS, MARK_OUTCOMES, PostgresStore};
+pub use postgres::{APPEND, APPEND_ALL, Durability, MARK_EVENTS, MARK_JOBS, MARK_OUTCOMES, PostgresStore, durability};
 pub use schema::Migrated;
 pub use sqlite::SqliteStore;
 

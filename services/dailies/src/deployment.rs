@@ -5,11 +5,12 @@
 //! folder's lock is the one process that all others belong to. None outlives it, so a deployment that was killed is one
 //! whose folder nobody owns.
 
+mod database;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use coordinator::config::DatabaseUrlError;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use runtime::bus::{Bus, BusError, NatsSettings};
@@ -25,15 +26,13 @@ use crate::data_folder::{Address, DataError, DataFolder, Lock};
 use crate::downloads::shown;
 use crate::embedded::{EmbeddedError, answers, media_tool, not_listening, open_objects};
 use crate::nats_server::{Member, NatsServer, NatsServerError, NatsServerSettings};
-use crate::postgres_server::{PostgresServer, PostgresServerError};
+use crate::postgres_server::PostgresServerError;
 use crate::processes::{self, ProcessError, Processes};
 use crate::program;
 use crate::screen::{Paint, Screen};
 
 /// Nodes of the NATS cluster: two of three are a majority.
 const NODES: usize = 3;
-/// How long the database may take to be brought up to date.
-const MIGRATION: Duration = Duration::from_secs(120);
 /// How much longer than their own grace services are waited for.
 const BEYOND_GRACE: Duration = Duration::from_secs(10);
 /// How long `stop` waits for the owner to stop everything, and then for the system to end what it left.
@@ -156,10 +155,9 @@ struct Deployment {
     logs: PathBuf,
     /// How long services may take to stop.
     patience: Duration,
-    /// NATS and the objects.
+    /// NATS, PostgreSQL and the objects.
     ground: JoinSet<(String, Result<(), String>)>,
     stop_ground: CancellationToken,
-    postgres: Option<PostgresServer>,
     lock: Lock,
 }
 
@@ -176,7 +174,6 @@ impl Deployment {
             patience: worker.grace + BEYOND_GRACE,
             ground: JoinSet::new(),
             stop_ground: CancellationToken::new(),
-            postgres: None,
             lock,
         })
     }
@@ -195,14 +192,7 @@ impl Deployment {
         let nats: NatsSettings = settings.section("nats")?;
         let urls = self.start_nats(folder, arguments.nats_port, nats.storage_mib).await?;
         let objects = self.start_objects(folder, settings).await?;
-        let postgres_folder = postgres_folder(folder)?;
-        let postgres = tokio::task::spawn_blocking(move || PostgresServer::start(&postgres_folder, &[]));
-        let postgres = postgres
-            .await
-            .map_err(|error| DeploymentError::Ended { part: "PostgreSQL".to_owned(), reason: error.to_string() })??;
-        let database = postgres.url("postgres");
-        self.postgres = Some(postgres);
-        migrate(&database).await?;
+        let database = self.start_postgres(folder).await?;
 
         let ours = NatsSettings { replicas: NODES, storage_mib: nats.storage_mib, ..NatsSettings::for_url(&urls) };
         let bus = Bus::connect(&ours).await?;
@@ -267,6 +257,16 @@ impl Deployment {
         Ok(urls.join(","))
     }
 
+    /// The database, with its tables up to date; gives its URL.
+    async fn start_postgres(&mut self, folder: &DataFolder) -> Result<String, DeploymentError> {
+        let server = database::start(folder).await?;
+        let url = server.url("postgres");
+        let running = database::keep(server, self.stop_ground.clone());
+        self.ground.spawn(async move { ("PostgreSQL".to_owned(), running.await.map_err(|error| sentence(&error))) });
+        database::migrate(&url).await?;
+        Ok(url)
+    }
+
     /// The S3 endpoint; gives the settings that lead to it.
     async fn start_objects(
         &mut self,
@@ -311,7 +311,8 @@ impl Deployment {
         Ok(format!("http://{first}"))
     }
 
-    /// Waits for a stop. A service that ends is told of and not started again: that is for whoever plays with it.
+    /// Waits for a stop. A service that ends is told of and not started again: that is for whoever plays with it. What all rest
+    /// on is, by whoever keeps it; here it only ends when that was in vain.
     async fn watch(&mut self, screen: &mut Screen, shutdown: &CancellationToken) -> Result<(), DeploymentError> {
         loop {
             tokio::select! {
@@ -342,44 +343,8 @@ impl Deployment {
                 Err(panicked) => tracing::error!(%panicked, "stopped with a panic"),
             }
         }
-        // It waits for its server to write what was committed.
-        let postgres = self.postgres.take();
-        if let Err(error) = tokio::task::spawn_blocking(move || drop(postgres)).await {
-            tracing::error!(error = %error, "PostgreSQL was not stopped");
-        }
         drop(self.lock);
     }
-}
-
-/// Where PostgreSQL keeps its files: in the data folder. It refuses to be root, and nobody but root may enter what is
-/// root's, so then they lie elsewhere and the data folder has a link to them.
-fn postgres_folder(folder: &DataFolder) -> Result<PathBuf, DeploymentError> {
-    let inside = folder.join("postgres");
-    if !nix::unistd::geteuid().is_root() {
-        return Ok(inside);
-    }
-    match std::fs::read_link(&inside) {
-        Ok(elsewhere) if elsewhere.is_dir() => return Ok(elsewhere),
-        // Somebody has removed it: the database starts again from nothing.
-        Ok(_) => std::fs::remove_file(&inside),
-        Err(_) => Ok(()),
-    }
-    .and_then(|()| {
-        let elsewhere = Path::new("/var/tmp").join(format!("dailies-postgres-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::create_dir(&elsewhere)?;
-        std::os::unix::fs::symlink(&elsewhere, &inside)?;
-        Ok(elsewhere)
-    })
-    .map_err(|source| DeploymentError::File { path: inside, source })
-}
-
-/// What a deployment does once before its services start, as `dailies migrate`.
-async fn migrate(database: &str) -> Result<(), DeploymentError> {
-    let failed = |reason: String| DeploymentError::Migration(reason);
-    let database = database.parse().map_err(|error: DatabaseUrlError| failed(error.to_string()))?;
-    let migrating = tokio::time::timeout(MIGRATION, coordinator::store::migrate(&database));
-    let migrated = migrating.await.map_err(|_| failed(format!("it takes longer than {} s", MIGRATION.as_secs())))?;
-    migrated.map(drop).map_err(|error| failed(sentence(&error)))
 }
 
 async fn free_port() -> Result<u16, DeploymentError> {

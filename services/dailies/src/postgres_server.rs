@@ -136,6 +136,18 @@ impl PostgresServer {
         self.wait("stop", |server| !server.data().join("postmaster.pid").exists())
     }
 
+    /// Starts a server that died by itself, and waits until it answers.
+    pub fn restart(&mut self) -> Result<(), PostgresServerError> {
+        // The dead one counts as running until somebody has looked at how it ended.
+        self.tell("kill");
+        self.start_again()
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(".s.PGSQL.5432")
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
@@ -149,7 +161,7 @@ impl PostgresServer {
     fn answers(&self) -> bool {
         let said = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         said.lines().nth(7).is_some_and(|status| status.trim_end() == "ready")
-            && UnixStream::connect(self.folder.join(".s.PGSQL.5432")).is_ok()
+            && UnixStream::connect(self.socket()).is_ok()
     }
 
     fn wait(&self, action: &'static str, done: impl Fn(&Self) -> bool) -> Result<(), PostgresServerError> {

@@ -8,6 +8,7 @@
 mod append;
 mod batch;
 mod connections;
+mod durability;
 mod keeping;
 mod leases;
 
@@ -33,6 +34,7 @@ use batch::Batch;
 use connections::{Connections, START, Writer, connect};
 
 pub use append::{APPEND, APPEND_ALL};
+pub use durability::{Durability, durability};
 pub use keeping::{MARK_EVENTS, MARK_JOBS, MARK_OUTCOMES};
 
 /// A store on a PostgreSQL server.

@@ -70,6 +70,11 @@ async fn measure(
     }
     for postgres in databases {
         let name = if postgres.is_some() { "PostgreSQL" } else { "SQLite" };
+        let durability = match &postgres {
+            Some(postgres) => coordinator::store::durability(&database(postgres)?).await,
+            None => Ok(None),
+        };
+        report.databases.push((name, durability.map_err(|error| BenchError::Part(error.to_string()))?));
         let slots = arguments.slots;
         let setting = Setting { postgres, nats_sync_always: false, tell: false, shape: Shape::Plain, slots };
         if wanted(Figure::Raw) {
@@ -78,7 +83,9 @@ async fn measure(
             report.commits.push((name, commits(scratch.path(), &setting).await?));
             if report.nats.is_none() {
                 let served = Served::start(scratch.path(), &Setting { postgres: None, ..setting.clone() }).await?;
-                report.nats = Some(raw::nats(&served.bus().await?).await?);
+                let bus = served.bus().await?;
+                report.machine.nats_server = Some(bus.client().server_info().version);
+                report.nats = Some(raw::nats(&bus).await?);
                 served.stop().await?;
             }
         }
@@ -93,13 +100,13 @@ async fn measure(
                     shape.jobs().iter().sum::<u32>()
                 )]);
                 let setting = Setting { nats_sync_always, shape, ..setting.clone() };
-                report.rows.push(throughput(arguments, folder, name, &setting).await?);
+                throughput(arguments, folder, name, &setting, &mut report).await?;
             }
         }
         if wanted(Figure::Latency) {
             screen.live(&[format!("{name}: one video at a time …")]);
             let setting = Setting { tell: true, slots: arguments.slots_one_at_a_time, ..setting.clone() };
-            report.latencies.push(latency(arguments, folder, name, &setting).await?);
+            latency(arguments, folder, name, &setting, &mut report).await?;
         }
         if wanted(Figure::Paused) {
             at_rest(arguments, folder, name, &setting, screen, &mut report).await?;
@@ -131,16 +138,19 @@ async fn throughput(
     folder: &DataFolder,
     database: &'static str,
     setting: &Setting,
-) -> Result<Row, BenchError> {
+    report: &mut Report,
+) -> Result<(), BenchError> {
     let scratch = scratch(folder)?;
     let served = Served::start(scratch.path(), setting).await?;
-    let mut driver = Driver::new(served.bus().await?, served.shape()).await?;
+    let mut driver = driver_of(&served, report).await?;
     driver.make(WARM.min(arguments.videos), arguments.in_flight).await?;
     let before = served.processor_seconds();
     let made = driver.make(arguments.videos, arguments.in_flight).await?;
     let spent = served.processor_seconds();
     served.stop().await?;
-    Ok(Row { database, shape: setting.shape, nats_sync_always: setting.nats_sync_always, made, before, spent })
+    let (shape, nats_sync_always) = (setting.shape, setting.nats_sync_always);
+    report.rows.push(Row { database, shape, nats_sync_always, made, before, spent });
+    Ok(())
 }
 
 async fn latency(
@@ -148,14 +158,23 @@ async fn latency(
     folder: &DataFolder,
     database: &'static str,
     setting: &Setting,
-) -> Result<Latency, BenchError> {
+    report: &mut Report,
+) -> Result<(), BenchError> {
     let scratch = scratch(folder)?;
     let served = Served::start(scratch.path(), setting).await?;
-    let mut driver = Driver::new(served.bus().await?, served.shape()).await?;
+    let mut driver = driver_of(&served, report).await?;
     driver.make(WARM.min(arguments.videos), 16).await?;
     let times = driver.make_one_by_one(arguments.one_at_a_time).await?;
     served.stop().await?;
-    Ok(Latency { database, times })
+    report.latencies.push(Latency { database, times });
+    Ok(())
+}
+
+/// Somebody who asks for videos; on the way it is written down which NATS they are asked of.
+async fn driver_of(served: &Served, report: &mut Report) -> Result<Driver, BenchError> {
+    let bus = served.bus().await?;
+    report.machine.nats_server = Some(bus.client().server_info().version);
+    Driver::new(bus, served.shape()).await
 }
 
 /// Memory with more and more videos at rest; after the first lot, the way back from a crash.
@@ -169,7 +188,7 @@ async fn at_rest(
 ) -> Result<(), BenchError> {
     let scratch = scratch(folder)?;
     let mut served = Served::start(scratch.path(), setting).await?;
-    let mut driver = Driver::new(served.bus().await?, served.shape()).await?;
+    let mut driver = driver_of(&served, report).await?;
     driver.make(WARM, arguments.in_flight).await?;
     tokio::time::sleep(SETTLED).await;
     report.rests.push(Rest::of(database, 0, served.memory_mib()));

@@ -2,20 +2,21 @@
 //! until all have heard it.
 //!
 //! The gateway is a process of its own, so that its memory can be told apart; NATS, coordinator and clients are those of
-//! this process. All clients watch one video that waits at its first checkpoint, each over a connection of its own. The
-//! first few connections are not counted: what a gateway needs once is nobody's share.
+//! this process. Each client has a connection of its own. First each watches a video of its own, then, at another gateway,
+//! all watch the same one, and that is whose events are timed. Videos wait at their first checkpoint. The first few
+//! connections are not counted: what a gateway needs once is nobody's share.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use messages::id::{UserId, VideoId};
 use messages::query::Status;
 use messages::subject;
 use runtime::config::Settings;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
@@ -34,10 +35,12 @@ use crate::screen::Screen;
 
 /// Clients that are there before memory is read for the first time.
 const WARM: u32 = 20;
+/// Videos that are asked for at a time.
+const AT_A_TIME: usize = 64;
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What a client may cost, in bytes.
-const TARGET: f64 = 20.0 * 1024.0;
+const TARGET: f64 = 20_000.0;
 /// The event that is waited for.
 const EVENT: &str = "settings_changed";
 
@@ -45,13 +48,22 @@ const EVENT: &str = "settings_changed";
 #[derive(Debug, Clone)]
 struct Figures {
     clients: u32,
-    before: Option<f64>,
-    idle: Option<f64>,
+    /// With a video for each client.
+    own: Memory,
+    /// With one for all.
+    shared: Memory,
     after: Option<f64>,
     /// For each event, from its arrival at a plain NATS subscriber until the last client had it.
     last: Vec<Duration>,
     /// The same until half of the clients had it.
     half: Vec<Duration>,
+}
+
+/// Bytes that a gateway holds.
+#[derive(Debug, Clone, Copy)]
+struct Memory {
+    before: Option<f64>,
+    idle: Option<f64>,
 }
 
 /// Measures and prints; false when it was interrupted before there was anything to print.
@@ -81,15 +93,13 @@ pub async fn run(
 }
 
 async fn measure(arguments: &BenchSse, client: &Client, nats: &str) -> Result<Figures, BenchError> {
-    let video = waiting_video(client).await?;
-    let gateway = Gateway::start(nats).await?;
-    let (told, mut hearing) = mpsc::unbounded_channel();
-    let mut streams = JoinSet::new();
-    connect(&mut streams, &gateway, video, WARM, &told).await?;
-    let before = gateway.resident();
-    connect(&mut streams, &gateway, video, arguments.clients, &told).await?;
-    let idle = gateway.resident();
+    let clients = arguments.clients;
+    let making = futures::stream::iter(0..WARM + clients).map(|_| waiting_video(client)).buffer_unordered(AT_A_TIME);
+    let own: Vec<_> = making.try_collect().await?;
+    let own = Watched::by(nats, &own).await?.memory;
 
+    let video = waiting_video(client).await?;
+    let mut watched = Watched::by(nats, &vec![video; (WARM + clients) as usize]).await?;
     let mut events = client.subscribe(subject::event(&client.user, &video.to_string(), EVENT)).await?;
     let (mut last, mut half) = (Vec::new(), Vec::new());
     for number in 0..arguments.events {
@@ -97,8 +107,8 @@ async fn measure(arguments: &BenchSse, client: &Client, nats: &str) -> Result<Fi
         let published = events.next().await.map(|_| Instant::now());
         let mut times = Vec::new();
         let all = async {
-            while times.len() < (WARM + arguments.clients) as usize {
-                let Some(heard) = hearing.recv().await else { break };
+            while times.len() < (WARM + clients) as usize {
+                let Some(heard) = watched.hearing.recv().await else { break };
                 times.push(
                     published.map_or(Duration::ZERO, |published: Instant| heard.saturating_duration_since(published)),
                 );
@@ -109,7 +119,31 @@ async fn measure(arguments: &BenchSse, client: &Client, nats: &str) -> Result<Fi
         half.extend(times.get(times.len() / 2).copied());
         last.extend(times.last().copied());
     }
-    Ok(Figures { clients: arguments.clients, before, idle, after: gateway.resident(), last, half })
+    Ok(Figures { clients, own, shared: watched.memory, after: watched.gateway.resident(), last, half })
+}
+
+/// A gateway with its clients.
+struct Watched {
+    gateway: Gateway,
+    memory: Memory,
+    /// When clients hear the event.
+    hearing: mpsc::UnboundedReceiver<Instant>,
+    _streams: JoinSet<()>,
+}
+
+impl Watched {
+    /// A gateway of its own, and a client for each of these videos.
+    async fn by(nats: &str, videos: &[VideoId]) -> Result<Self, BenchError> {
+        let gateway = Gateway::start(nats).await?;
+        let (told, hearing) = mpsc::unbounded_channel();
+        let mut streams = JoinSet::new();
+        let (warm, counted) = videos.split_at(WARM as usize);
+        connect(&mut streams, &gateway, warm, &told).await?;
+        let before = gateway.resident();
+        connect(&mut streams, &gateway, counted, &told).await?;
+        let memory = Memory { before, idle: gateway.resident() };
+        Ok(Self { gateway, memory, hearing, _streams: streams })
+    }
 }
 
 /// A video whose plan waits for somebody.
@@ -181,11 +215,10 @@ impl Gateway {
 async fn connect(
     streams: &mut JoinSet<()>,
     gateway: &Gateway,
-    video: VideoId,
-    count: u32,
+    videos: &[VideoId],
     told: &mpsc::UnboundedSender<Instant>,
 ) -> Result<(), BenchError> {
-    for _ in 0..count {
+    for video in videos {
         let mut socket = TcpStream::connect(gateway.address).await?;
         let request = format!("GET /api/status/{video}/stream HTTP/1.1\r\nhost: {}\r\n\r\n", gateway.address);
         socket.write_all(request.as_bytes()).await?;
@@ -219,23 +252,49 @@ fn failed(reason: &str) -> BenchError {
     BenchError::Process { service: "gateway", reason: reason.to_owned() }
 }
 
-impl Figures {
+impl Memory {
     /// Bytes for each client that only listens.
-    fn each(&self) -> Option<f64> {
-        Some((self.idle? - self.before?).max(0.0) / f64::from(self.clients))
+    fn each(self, clients: u32) -> Option<f64> {
+        Some((self.idle? - self.before?).max(0.0) / f64::from(clients))
     }
 
+    fn json(self, clients: u32) -> Value {
+        let each = self.each(clients);
+        json!({
+            "gateway_rss_before": self.before,
+            "gateway_rss_idle": self.idle,
+            "bytes_per_client": each.map(f64::round),
+            "met": each.map(|each| each < TARGET),
+        })
+    }
+
+    fn line(self, clients: u32) -> String {
+        let each = self.each(clients);
+        let target = match each {
+            Some(each) if each < TARGET => "met",
+            Some(_) => "missed",
+            None => "-",
+        };
+        format!(
+            "{} each, target under {:.0} KB: {target}; gateway {} before, {} with all idle",
+            figure(each, 1e3, "KB"),
+            TARGET / 1e3,
+            figure(self.before, 1e6, "MB"),
+            figure(self.idle, 1e6, "MB"),
+        )
+    }
+}
+
+impl Figures {
     fn json(&self) -> String {
         json!({
             "clients": self.clients,
             "events": self.last.len(),
             "profile": PROFILE,
-            "gateway_rss_before": self.before,
-            "gateway_rss_idle": self.idle,
-            "gateway_rss_after_events": self.after,
-            "bytes_per_client": self.each().map(f64::round),
             "target_bytes_per_client": TARGET,
-            "met": self.each().map(|each| each < TARGET),
+            "a_video_each": self.own.json(self.clients),
+            "one_video": self.shared.json(self.clients),
+            "gateway_rss_after_events": self.after,
             "event_to_half_ms": milliseconds(&self.half),
             "event_to_all_ms": milliseconds(&self.last),
         })
@@ -243,28 +302,22 @@ impl Figures {
     }
 
     fn table(&self) -> String {
-        let figure = |value: Option<f64>, unit: f64, name: &str| match value {
-            Some(value) => format!("{:.1} {name}", value / unit),
-            None => "only Linux tells".to_owned(),
-        };
-        let target = match self.each() {
-            Some(each) if each < TARGET => "met",
-            Some(_) => "missed",
-            None => "-",
-        };
         let time =
             |times: &[Duration]| milliseconds(times).map_or_else(|| "-".to_owned(), |time| format!("{time:.1} ms"));
         [
-            format!("clients              {} on one video, one gateway process ({PROFILE})", self.clients),
-            format!("gateway before       {}", figure(self.before, 1e6, "MB")),
-            format!("gateway, all idle    {}", figure(self.idle, 1e6, "MB")),
-            format!("gateway afterwards   {}", figure(self.after, 1e6, "MB")),
-            format!("each idle client     {}, target under 20 KiB: {target}", figure(self.each(), 1024.0, "KiB")),
-            format!("event to half        {}, median of {}", time(&self.half), self.half.len()),
-            format!("event to all         {}, median of {}", time(&self.last), self.last.len()),
+            format!("clients              {}, one gateway process ({PROFILE})", self.clients),
+            format!("a video each         {}", self.own.line(self.clients)),
+            format!("one video for all    {}", self.shared.line(self.clients)),
+            format!("  after its events   gateway {}", figure(self.after, 1e6, "MB")),
+            format!("  event to half      {}, median of {}", time(&self.half), self.half.len()),
+            format!("  event to all       {}, median of {}", time(&self.last), self.last.len()),
         ]
         .join("\n")
     }
+}
+
+fn figure(value: Option<f64>, unit: f64, name: &str) -> String {
+    value.map_or_else(|| "only Linux tells".to_owned(), |value| format!("{:.1} {name}", value / unit))
 }
 
 const PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
@@ -279,12 +332,13 @@ fn milliseconds(times: &[Duration]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn figures(idle: f64) -> Figures {
+    fn figures(own: Option<f64>, shared: f64) -> Figures {
         let times = [3, 1, 2].map(Duration::from_millis).to_vec();
+        let memory = |idle| Memory { before: Some(1_000_000.0), idle };
         Figures {
             clients: 100,
-            before: Some(1_024_000.0),
-            idle: Some(idle),
+            own: memory(own),
+            shared: memory(Some(shared)),
             after: None,
             last: times.clone(),
             half: times,
@@ -293,10 +347,25 @@ mod tests {
 
     #[test]
     fn a_clients_share_is_what_came_with_it_and_the_target_is_judged_in_both_forms() {
-        let few: serde_json::Value = serde_json::from_str(&figures(2_048_000.0).json()).expect("JSON");
-        assert_eq!((&few["bytes_per_client"], &few["met"]), (&json!(10240.0), &json!(true)));
-        assert_eq!(few["event_to_all_ms"], 2.0);
-        assert!(figures(2_048_000.0).table().contains("10.0 KiB, target under 20 KiB: met"));
-        assert!(figures(4_096_000.0).table().contains("30.0 KiB, target under 20 KiB: missed"));
+        let figures = figures(Some(3_100_000.0), 2_900_000.0);
+        let json: Value = serde_json::from_str(&figures.json()).expect("JSON");
+        let (own, shared) = (&json["a_video_each"], &json["one_video"]);
+        assert_eq!((&own["bytes_per_client"], &own["met"]), (&json!(21_000.0), &json!(false)));
+        assert_eq!((&shared["bytes_per_client"], &shared["met"]), (&json!(19_000.0), &json!(true)));
+        assert_eq!((&json["target_bytes_per_client"], &json["event_to_all_ms"]), (&json!(20_000.0), &json!(2.0)));
+        let table = figures.table();
+        assert!(table.contains("a video each         21.0 KB each, target under 20 KB: missed"), "{table}");
+        assert!(table.contains("one video for all    19.0 KB each, target under 20 KB: met"), "{table}");
+    }
+
+    #[test]
+    fn memory_that_nobody_tells_is_not_judged() {
+        let figures = figures(None, 2_900_000.0);
+        let json: Value = serde_json::from_str(&figures.json()).expect("JSON");
+        assert_eq!(
+            (&json["a_video_each"]["bytes_per_client"], &json["a_video_each"]["met"]),
+            (&Value::Null, &Value::Null)
+        );
+        assert!(figures.table().contains("only Linux tells each, target under 20 KB: -"), "{}", figures.table());
     }
 }

@@ -1,8 +1,10 @@
 //! Many clients, and slow ones, on a gateway that is a process of its own, so that its memory can be told apart.
 
+use std::collections::HashSet;
 use std::process::Stdio;
 use std::time::Duration;
 
+use messages::id::VideoId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
@@ -58,18 +60,18 @@ struct Client {
 }
 
 impl Client {
-    async fn open(process: &Process) -> Self {
-        Self::with_buffer(process, None).await
+    async fn open(process: &Process, video: VideoId) -> Self {
+        Self::with_buffer(process, video, None).await
     }
 
-    async fn with_buffer(process: &Process, bytes: Option<u32>) -> Self {
+    async fn with_buffer(process: &Process, video: VideoId, bytes: Option<u32>) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         if let Some(bytes) = bytes {
             socket.set_recv_buffer_size(bytes).expect("a small buffer");
         }
         let port = process.port;
         let mut socket = socket.connect(([127, 0, 0, 1], port).into()).await.expect("the gateway listens");
-        let request = format!("GET /api/status/{}/stream HTTP/1.1\r\nhost: localhost:{port}\r\n\r\n", video());
+        let request = format!("GET /api/status/{video}/stream HTTP/1.1\r\nhost: localhost:{port}\r\n\r\n");
         socket.write_all(request.as_bytes()).await.expect("it is sent");
         Self { socket, text: String::new() }
     }
@@ -105,29 +107,43 @@ impl Client {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_idle_clients_take_little_memory_and_hear_at_once() {
+async fn a_thousand_idle_clients_of_one_video_take_little_memory_and_hear_at_once() {
+    take_little_memory_and_hear_at_once(video).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_idle_clients_of_a_video_each_take_little_memory_and_hear_at_once() {
+    take_little_memory_and_hear_at_once(|| VideoId::from_uuid(uuid::Uuid::now_v7())).await;
+}
+
+async fn take_little_memory_and_hear_at_once(video: impl Fn() -> VideoId) {
+    /// What they need once is not theirs.
+    const FIRST: usize = 20;
     const CLIENTS: usize = 1000;
     let server = NatsServer::start();
     let coordinator = Coordinator::start(&server.bus().await).await;
-    coordinator.has(video());
+    let watched: Vec<_> = (0..FIRST + CLIENTS).map(|_| video()).collect();
+    let videos: HashSet<_> = watched.iter().copied().collect();
+    videos.iter().for_each(|video| coordinator.has(*video));
     let process = Process::start(&server).await;
-    let connect = async |count: usize| {
+    let connect = async |watched: &[VideoId]| {
         let mut clients = Vec::new();
-        for _ in 0..count {
-            let mut client = Client::open(&process).await;
+        for video in watched {
+            let mut client = Client::open(&process, *video).await;
             client.hear("event: snapshot").await;
             clients.push(client);
         }
         clients
     };
-    // What the first clients need once is not theirs.
-    let mut clients = connect(20).await;
+    let mut clients = connect(&watched[..FIRST]).await;
     let before = process.resident();
-    clients.extend(connect(CLIENTS).await);
+    clients.extend(connect(&watched[FIRST..]).await);
     let each = process.resident().saturating_sub(before) / CLIENTS as u64;
     assert!(each < 64 * 1024, "{each} bytes for each client");
 
-    coordinator.happens(video(), "job_done").await;
+    for video in videos {
+        coordinator.happens(video, "job_done").await;
+    }
     futures::future::join_all(clients.iter_mut().map(|client| client.hear("event: job_done"))).await;
 }
 
@@ -141,7 +157,8 @@ async fn a_client_that_reads_a_byte_a_second_holds_nobody_up_and_misses_nothing(
     let coordinator = Coordinator::start(&server.bus().await).await;
     coordinator.has(video());
     let process = Process::start(&server).await;
-    let (mut quick, mut slow) = (Client::open(&process).await, Client::with_buffer(&process, Some(2048)).await);
+    let (mut quick, mut slow) =
+        (Client::open(&process, video()).await, Client::with_buffer(&process, video(), Some(2048)).await);
     quick.hear("event: snapshot").await;
     slow.hear("event: snapshot").await;
     quick.ids();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use coordinator::store::Durability;
 use serde::Serialize;
 use serde_json::json;
 
@@ -27,6 +28,8 @@ pub struct Report {
     settings: serde_json::Value,
     /// Where it ran.
     pub machine: Where,
+    /// What commits of each database are worth; none where this program sets it and no server does.
+    pub databases: Vec<(&'static str, Option<Durability>)>,
     /// NATS on its own.
     pub nats: Option<Raw>,
     /// Each database on its own.
@@ -50,6 +53,8 @@ pub struct Where {
     pub load_after: Option<f64>,
     profile: &'static str,
     dailies: &'static str,
+    /// The version of NATS, as the server itself says it.
+    pub nats_server: Option<String>,
 }
 
 /// Videos made at full load.
@@ -116,12 +121,12 @@ impl Row {
 }
 
 impl Latency {
-    /// Milliseconds.
-    fn percentile(&self, percent: usize) -> f64 {
+    /// Milliseconds; none of no times.
+    fn percentile(&self, percent: usize) -> Option<f64> {
         let mut times = self.times.clone();
         times.sort_unstable();
         let at = (times.len() * percent).div_ceil(100).saturating_sub(1);
-        times.get(at).map_or(0.0, |time| time.as_secs_f64() * 1000.0)
+        times.get(at).map(|time| time.as_secs_f64() * 1000.0)
     }
 }
 
@@ -143,7 +148,6 @@ impl Report {
             "in_flight": arguments.in_flight,
             "slots": arguments.slots,
             "slots_one_at_a_time": arguments.slots_one_at_a_time,
-            "sql": "synced at every commit",
             "nats": "one server, default sync unless a row says always",
             "log": "warn",
         });
@@ -153,10 +157,11 @@ impl Report {
             load_after: None,
             profile: if cfg!(debug_assertions) { "debug" } else { "release" },
             dailies: env!("CARGO_PKG_VERSION"),
+            nats_server: None,
         };
         let (nats, commits, rows, latencies, rests, crashes) =
             (None, Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { settings, machine, nats, commits, rows, latencies, rests, crashes }
+        Self { settings, machine, databases: Vec::new(), nats, commits, rows, latencies, rests, crashes }
     }
 
     fn beyond_idle(&self, rest: &Rest) -> Option<f64> {
@@ -194,6 +199,13 @@ impl Report {
             "benchmark": "orchestration",
             "settings": self.settings,
             "machine": self.machine,
+            "databases": self.databases.iter().map(|(database, durability)| json!({
+                "database": database,
+                "version": durability.as_ref().map(|said| &said.version),
+                "fsync": durability.as_ref().map(|said| &said.fsync),
+                "synchronous_commit": durability.as_ref().map(|said| &said.synchronous_commit),
+                "commits": worth(durability.as_ref()),
+            })).collect::<Vec<_>>(),
             "raw": {
                 "nats": self.nats,
                 "sql": self.commits.iter().map(|(database, commits)| json!({ "database": database, "appends_per_s": commits })).collect::<Vec<_>>(),
@@ -211,9 +223,10 @@ impl Report {
         let mut lines = Vec::new();
         for row in &self.rows {
             let sync = if row.nats_sync_always { "NATS synced always" } else { "" };
-            let cost = row.cost_ms().map_or_else(String::new, |(ours, nats)| {
-                format!("{ours:.2} + {nats:.2} ms processor each (ours + nats-server)")
-            });
+            let cost = row.cost_ms().map_or_else(
+                || format!("processor {NOT_MEASURED}"),
+                |(ours, nats)| format!("{ours:.2} + {nats:.2} ms processor each (ours + nats-server)"),
+            );
             let judged = if row.shape == Shape::Plain && !row.nats_sync_always {
                 let reached = match row.per_second() {
                     most if most >= TARGET_VIDEOS => "met",
@@ -233,24 +246,29 @@ impl Report {
         }
         for latency in &self.latencies {
             let (p50, p99) = (latency.percentile(50), latency.percentile(99));
+            let reached = p50.zip(p99).map(|(p50, p99)| p50 < TARGET_P50_MS && p99 < TARGET_P99_MS);
             lines.push(format!(
-                "{:<11} approval to job   p50 {p50:.2} ms, p99 {p99:.2} ms of {}  target {TARGET_P50_MS} and {TARGET_P99_MS} ms: {}",
+                "{:<11} approval to job   p50 {}, p99 {} of {}  target {TARGET_P50_MS} and {TARGET_P99_MS} ms: {}",
                 latency.database,
+                figure(p50, |ms| format!("{ms:.2} ms")),
+                figure(p99, |ms| format!("{ms:.2} ms")),
                 latency.times.len(),
-                met(p50 < TARGET_P50_MS && p99 < TARGET_P99_MS),
+                figure(reached, met),
             ));
         }
         for rest in &self.rests {
             let target = TARGET_REST.iter().find(|(paused, _)| *paused == rest.paused);
-            let beyond = self.beyond_idle(rest).unwrap_or_default();
-            let judged =
-                target.map_or_else(String::new, |(_, mib)| format!("target {mib:.0} MiB: {}", met(beyond < *mib)));
+            let beyond = self.beyond_idle(rest);
+            let judged = target.map_or_else(String::new, |(_, mib)| {
+                format!("target {mib:.0} MiB: {}", figure(beyond, |beyond| met(beyond < *mib)))
+            });
             lines.push(format!(
-                "{:<11} {:>6} at rest    {:.1} MiB, {beyond:+.1} beyond idle  {judged}  (nats-server {:.1} MiB)",
+                "{:<11} {:>6} at rest    {}, beyond idle {}  {judged}  (nats-server {})",
                 rest.database,
                 rest.paused,
-                rest.ours_mib.unwrap_or_default(),
-                rest.nats_server_mib.unwrap_or_default(),
+                figure(rest.ours_mib, |mib| format!("{mib:.1} MiB")),
+                figure(beyond, |mib| format!("{mib:+.1}")),
+                figure(rest.nats_server_mib, |mib| format!("{mib:.1} MiB")),
             ));
         }
         for crash in &self.crashes {
@@ -274,6 +292,14 @@ impl Report {
                 commits.single, commits.grouped
             ));
         }
+        for (database, durability) in &self.databases {
+            let said = durability.as_ref().map_or_else(String::new, |said| {
+                let Durability { version, fsync, synchronous_commit } = said;
+                format!("{version}, fsync {fsync}, synchronous_commit {synchronous_commit}: ")
+            });
+            lines.push(format!("{database:<11} {said}{}", worth(durability.as_ref())));
+        }
+        lines.push(format!("NATS        nats-server {}", figure(self.machine.nats_server.as_ref(), Clone::clone)));
         lines.push(format!("settings  {}", self.settings));
         lines.push(format!("machine   {}", serde_json::to_string(&self.machine).unwrap_or_default()));
         lines.join("\n")
@@ -282,4 +308,119 @@ impl Report {
 
 const fn met(met: bool) -> &'static str {
     if met { "met" } else { "MISSED" }
+}
+
+/// What stands where a figure is missing.
+const NOT_MEASURED: &str = "not measured";
+
+/// A figure in words, if there is one.
+fn figure<T, S: Into<String>>(measured: Option<T>, words: impl FnOnce(T) -> S) -> String {
+    measured.map_or_else(|| NOT_MEASURED.to_owned(), |measured| words(measured).into())
+}
+
+/// Whether a commit is on disk when it is answered.
+fn worth(durability: Option<&Durability>) -> &'static str {
+    match durability {
+        None => "every commit is synced, as this program opens its file",
+        Some(said) if said.fsync == "off" || said.synchronous_commit == "off" => {
+            "NOT SYNCED: a commit may be answered and lost"
+        }
+        Some(_) => "every commit is synced, but for those of reading positions and of marks of what has left",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::arguments::{Arguments, Bench, Command};
+
+    fn report() -> Report {
+        let arguments = Arguments::try_parse_from(["dailies", "bench", "orchestration"]).expect("they are read");
+        let Command::Bench(Bench::Orchestration(arguments)) = arguments.command else { panic!("they are others") };
+        Report::new(&arguments, None)
+    }
+
+    fn rest(paused: u32, ours_mib: Option<f64>) -> Rest {
+        Rest::of("SQLite", paused, (ours_mib, None))
+    }
+
+    fn read(report: &Report) -> Value {
+        serde_json::from_str(&report.json()).expect("JSON")
+    }
+
+    fn line(report: &Report, part: &str) -> String {
+        let table = report.table();
+        table.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part} in {table}")).to_owned()
+    }
+
+    #[test]
+    fn what_was_not_measured_is_neither_met_nor_missed() {
+        let mut report = report();
+        report.latencies.push(Latency { database: "SQLite", times: Vec::new() });
+        report.rests.extend([rest(0, None), rest(10_000, Some(60.0)), rest(100_000, None)]);
+        let made = Throughput { videos: 100, seconds: 0.1 };
+        let (shape, nats_sync_always) = (Shape::Plain, false);
+        report.rows.push(Row { database: "SQLite", shape, nats_sync_always, made, before: None, spent: None });
+
+        let latency = line(&report, "approval to job");
+        assert!(latency.contains("p50 not measured, p99 not measured of 0"), "{latency}");
+        for judged in [latency, line(&report, "10000 at rest"), line(&report, "100000 at rest")] {
+            assert!(judged.contains("ms: not measured") || judged.contains("MiB: not measured"), "{judged}");
+            assert!(!judged.contains("met") && !judged.contains("MISSED"), "{judged}");
+        }
+        assert!(line(&report, "10000 at rest").contains("60.0 MiB, beyond idle not measured"), "{}", report.table());
+        assert!(line(&report, "videos/s").contains("processor not measured"), "{}", report.table());
+        assert!(line(&report, "NATS  ").ends_with("not measured"), "{}", report.table());
+
+        let json = read(&report);
+        assert_eq!((&json["latency"][0]["p50_ms"], &json["latency"][0]["p99_ms"]), (&Value::Null, &Value::Null));
+        for rest in 0..3 {
+            assert_eq!(json["at_rest"][rest]["beyond_idle_mib"], Value::Null);
+        }
+        assert_eq!(json["at_rest"][2]["rest"]["ours_mib"], Value::Null);
+        assert_eq!(json["throughput"][0]["processor_ms_per_video"], Value::Null);
+        assert_eq!(json["machine"]["nats_server"], Value::Null);
+    }
+
+    #[test]
+    fn what_was_measured_is_judged() {
+        let mut report = report();
+        let times = [1, 1, 1, 40].map(Duration::from_millis).to_vec();
+        report.latencies.push(Latency { database: "SQLite", times });
+        report.rests.extend([rest(0, Some(50.0)), rest(10_000, Some(60.5)), rest(100_000, Some(69.0))]);
+        report.machine.nats_server = Some("2.15.1".to_owned());
+        let latency = line(&report, "approval to job");
+        assert!(latency.contains("p50 1.00 ms, p99 40.00 ms of 4") && latency.ends_with("MISSED"), "{latency}");
+        assert!(line(&report, "10000 at rest").contains("beyond idle +10.5  target 10 MiB: MISSED"));
+        assert!(line(&report, "100000 at rest").contains("beyond idle +19.0  target 20 MiB: met"));
+        assert!(line(&report, "NATS  ").ends_with("nats-server 2.15.1"));
+        let json = read(&report);
+        assert_eq!(
+            (&json["latency"][0]["p99_ms"], &json["at_rest"][1]["beyond_idle_mib"]),
+            (&json!(40.0), &json!(10.5))
+        );
+    }
+
+    #[test]
+    fn commits_are_said_to_be_synced_only_where_the_server_says_so() {
+        let set = |fsync: &str, synchronous_commit: &str| {
+            let version = "17.2".to_owned();
+            let (fsync, synchronous_commit) = (fsync.to_owned(), synchronous_commit.to_owned());
+            ("PostgreSQL", Some(Durability { version, fsync, synchronous_commit }))
+        };
+        for (fsync, commit, synced) in [("on", "on", true), ("off", "on", false), ("on", "off", false)] {
+            let mut report = report();
+            report.databases.extend([("SQLite", None), set(fsync, commit)]);
+            assert!(line(&report, "SQLite").contains("every commit is synced"));
+            let said = line(&report, "PostgreSQL");
+            assert!(said.contains(&format!("17.2, fsync {fsync}, synchronous_commit {commit}")), "{said}");
+            assert_eq!(said.contains("synced, but for those of reading positions"), synced, "{said}");
+            assert_eq!(said.contains("NOT SYNCED"), !synced, "{said}");
+            let json = read(&report);
+            assert_eq!((&json["databases"][1]["fsync"], &json["databases"][0]["fsync"]), (&json!(fsync), &Value::Null));
+        }
+    }
 }
