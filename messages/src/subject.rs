@@ -40,6 +40,10 @@ pub const VIDEO_QUERY_FILTER: &str = "query.*.*.*";
 /// All queries about a user's videos.
 pub const USER_QUERY_FILTER: &str = "query.*.*";
 
+/// What subjects for answers begin with. Nobody is answered anywhere else: whoever asks could otherwise have an answer stored
+/// as a job or as another user's event.
+pub const INBOX_PREFIX: &str = "_INBOX.";
+
 /// The header that carries a command's id.
 pub const COMMAND_ID_HEADER: &str = "Dailies-Command-Id";
 /// The header that says through which door a command came: `http` or `cli`; none means plain NATS.

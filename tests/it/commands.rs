@@ -269,13 +269,14 @@ async fn a_spec_is_edited_in_the_persons_editor() {
         serde_json::from_slice(&std::fs::read(system.scratch().join("seen.json")).expect("it was seen")).expect("JSON");
     assert!(seen["beats"][0]["prompt"].is_string() && seen["duration"].is_null(), "only what may be changed: {seen}");
 
-    let output = edit(r#"sed -i.bak 's/"name": "[^"]*"/"name": "mohair shawl"/' "$2""#).output().expect("starts");
+    let output =
+        edit(r#"sed -i.bak 's/"name": "[^"]*"/"name": "mohair shawl"/' "$2" && rm "$2.bak""#).output().expect("starts");
     assert!(output.status.success(), "{output:?}");
     let spec = system.current(&video).await["artifacts"]["spec"].clone();
     assert_eq!((&spec["metadata"]["spec"]["product"]["name"], &spec["version"]), (&json!("mohair shawl"), &json!(2)));
 
     // Without a terminal nobody is asked: the reasons are told, and where the text is.
-    let breaks = r#"sed -i.bak 's/"duration": 5/"duration": 7/; s/"template": "[^"]*"/"template": "opera"/' "$2""#;
+    let breaks = r#"sed -i.bak 's/"duration": 5/"duration": 7/; s/"template": "[^"]*"/"template": "opera"/' "$2" && rm "$2.bak""#;
     let complaint = reason(&["edit"], &edit(breaks).output().expect("dailies starts"));
     assert!(complaint.contains("unknown template `opera`") && complaint.contains("beats[0].duration"), "{complaint}");
     let kept = complaint.trim().rsplit("what you typed is in ").next().expect("a place").to_owned();
@@ -291,7 +292,7 @@ async fn a_spec_is_edited_in_the_persons_editor() {
     terminal.read_to("[e]dit again, or [q]uit? ", SOON).await;
     std::fs::write(
         system.scratch().join("editor"),
-        "#!/bin/sh\nsed -i.bak 's/opera/luxury_showcase/; s/: 7/: 5/' \"$2\"\n",
+        "#!/bin/sh\nsed -i.bak 's/opera/luxury_showcase/; s/: 7/: 5/' \"$2\" && rm \"$2.bak\"\n",
     )
     .expect("writable");
     terminal.type_line("e");

@@ -73,7 +73,7 @@ async fn at_a_terminal_a_film_is_edited_made_again_quit_and_resumed() {
     let test = "at_a_terminal_a_film_is_edited_made_again_quit_and_resumed";
     let system = System::start().await;
     let mut command = make(&system, &["--duration", "10", WISH]);
-    let changes_prompts = r#"sed -i.bak 's/"prompt": "[^"]*"/"prompt": "A lighthouse at dusk"/' "$1""#;
+    let changes_prompts = r#"sed -i.bak 's/"prompt": "[^"]*"/"prompt": "A lighthouse at dusk"/' "$1" && rm "$1.bak""#;
     command.env("EDITOR", editor(&system, "change", changes_prompts)).env_remove("VISUAL");
     let Some(mut terminal) = Terminal::start(&command, test) else { return };
 

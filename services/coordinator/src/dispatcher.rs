@@ -312,11 +312,6 @@ impl Loop {
             return;
         }
         for (id, subject) in silent {
-            // Its end is said to its partition's owner: here it would be silent for ever.
-            if !self.lines.keeps(id) {
-                self.lines.end(id);
-                continue;
-            }
             match self.wire.is_queued(&subject).await {
                 Ok(true) => self.lines.still_queued(id, now),
                 Ok(false) => {
@@ -730,13 +725,18 @@ impl Lines {
         marks
     }
 
-    fn silent(&self, now: DateTime<Utc>, silence: Duration) -> Vec<(JobId, String)> {
+    /// Jobs that were not heard of for too long. One of another's partition is forgotten: its end is said there.
+    fn silent(&mut self, now: DateTime<Utc>, silence: Duration) -> Vec<(JobId, String)> {
         let silent = |entry: &Entry| match entry.place {
             Place::Sent { heard, with: Holder::Unknown } => heard + SILENCE_AFTER_LOSS <= now,
             Place::Sent { heard, with: Holder::Queue | Holder::Worker } => heard + silence <= now,
             Place::Later(_) | Place::Waiting | Place::Picked => false,
         };
-        self.jobs.iter().filter(|(_, entry)| silent(entry)).map(|(id, entry)| (*id, subject_of(&entry.job))).collect()
+        let silent: Vec<_> =
+            self.jobs.iter().filter(|(_, e)| silent(e)).map(|(id, e)| (*id, subject_of(&e.job))).collect();
+        let (kept, others): (Vec<_>, Vec<_>) = silent.into_iter().partition(|(id, _)| self.keeps(*id));
+        others.into_iter().for_each(|(id, _)| self.end(id));
+        kept
     }
 
     fn any_heard_within(&self, now: DateTime<Utc>, silence: Duration) -> bool {

@@ -13,7 +13,7 @@ use messages::query::{
     ArtifactLocation, AskArtifact, AskCheckpoint, AskCheckpoints, AskCompare, AskHistory, History, ListVideos,
     VIDEO_QUERIES, Videos,
 };
-use messages::subject::MORE_HEADER;
+use messages::subject::{INBOX_PREFIX, MORE_HEADER};
 use messages::violation::Violation;
 use runtime::bus::Bus;
 use serde::Serialize;
@@ -61,11 +61,14 @@ pub async fn answer_all(
 
 async fn respond(question: Request, bus: &Bus, store: &dyn Store, keep_abandoned: Option<Duration>) {
     let message = &question.message;
+    let Some(reply_to) = message.reply.clone().filter(|reply_to| reply_to.starts_with(INBOX_PREFIX)) else {
+        tracing::debug!(subject = %message.subject, "a question whose answer would go to no inbox is not answered");
+        return;
+    };
     let most = bus.client().server_info().max_payload;
     let answered = answer(store, keep_abandoned, &message.subject, &message.payload, most / 2).await;
     let answered =
         answered.and_then(|answer| if answer.body.len() > most { Err(too_large(&answer)) } else { Ok(answer) });
-    let Some(reply_to) = message.reply.clone() else { return };
     let mut headers = HeaderMap::new();
     match answered {
         Ok(Answer { body, more: false }) => {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use coordinator::wire::{Outgoing, Wire as _};
 use coordinator::wire_nats::NatsWire;
+use futures::{FutureExt as _, StreamExt as _};
 use messages::id::{JobId, UserId};
 use messages::phase::Phase;
 use messages::query::VideoStatus;
@@ -450,6 +451,32 @@ async fn overtake_many(shares: &[i64]) {
     for coordinator in coordinators {
         coordinator.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_goes_to_an_inbox_or_nowhere() {
+    let mut stage = Stage::set().await;
+    let (coordinator, _workers) = (stage.coordinator(), Workers::start(&stage.bus));
+    let video = new_video();
+    stage.done(video, "create", film()).await;
+    stage.event(video, "checkpoint_created", 1).await;
+    let client = stage.bus.client();
+    let elsewhere = subject::event(&"bob".parse().expect("a user"), &video.to_string(), "checkpoint_approved");
+    let mut heard = client.subscribe(elsewhere.clone()).await.expect("a subscription");
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(inbox.clone()).await.expect("a subscription");
+    for name in ["status", "history", "horoscope"] {
+        for reply_to in [&elsewhere, &inbox] {
+            let question = subject::video_query(&UserId::local(), video, name);
+            client.publish_with_reply(question, reply_to.clone(), "{}".into()).await.expect("it is asked");
+        }
+    }
+    for _ in 0..3 {
+        answers.next().await.expect("it is answered");
+    }
+    coordinator.stop().await;
+    client.flush().await.expect("the server is there");
+    assert!(heard.next().now_or_never().is_none(), "whoever asks could tell others what did not happen");
 }
 
 #[tokio::test(flavor = "multi_thread")]

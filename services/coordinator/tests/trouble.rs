@@ -185,6 +185,38 @@ async fn jobs_leave_before_word_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_goes_on_after_a_stop_is_sent_after_it() {
+    let stage = Stage::set().await;
+    let video = new_video();
+    stage.command(video, "create", &film(), "make-it");
+    stage.wire.job_of(video).await;
+    stage.wire.stops_wait(true);
+    stage.command(video, "cancel", &json!({}), "stop");
+    stage.command(video, "retry", &json!({}), "go-on");
+    // Word of it waits for the job for a moment only.
+    stage.wire.outcome("go-on").await;
+    let sent = || stage.wire.subjects().iter().filter(|subject| subject.starts_with("job.")).count();
+    assert_eq!(sent(), 1, "what is taken out of the queue by its subject must not be the next attempt");
+    stage.wire.stops_wait(false);
+    until("the next attempt", async || (sent() == 2).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_left_is_written_down_when_the_database_is_back() {
+    let stage = Stage::set().await;
+    let video = new_video();
+    stage.wire.jobs_wait(true);
+    stage.command(video, "create", &film(), "make-it");
+    until("it is recorded", async || (!stage.store.jobs_of(video).await.is_empty()).then_some(())).await;
+    stage.store.away(true);
+    stage.wire.jobs_wait(false);
+    stage.wire.published("command_answered", video).await;
+    until("the database does not take it", async || (stage.store.unmarked() > 1).then_some(())).await;
+    stage.store.away(false);
+    stage.everything_is_marked(video).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_cannot_leave_do_not_hold_back_word_of_them_for_long() {
     let stage = Stage::set().await;
     let video = new_video();

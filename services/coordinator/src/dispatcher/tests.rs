@@ -161,11 +161,25 @@ fn what_was_sent_before_a_restart_fills_the_queue_and_gives_way_once_no_worker_h
     let sent_since = lines.in_the_way(at(5_000)).len();
     assert_eq!(sent_since, 1, "whether a worker has one of the others is not known yet");
 
+    lines.keep(Partition::all().collect());
     let silent = lines.silent(at(11_000), SILENCE);
     silent.iter().for_each(|(id, _)| lines.still_queued(*id, at(11_000)));
     let in_the_way: HashSet<_> = lines.in_the_way(at(11_000)).into_iter().map(|(id, _)| id).collect();
     assert_eq!(in_the_way.len(), QUEUE);
     assert!(!in_the_way.contains(&running));
+}
+
+#[test]
+fn a_job_of_another_coordinators_video_is_sent_once_and_then_forgotten() {
+    let mut lines = Lines::new(WIDE);
+    let (ours, other) = (chunk("a", 1, 0), chunk("a", 2, 0));
+    lines.keep(HashSet::from([Partition::of(ours.video)]));
+    assert_ne!(Partition::of(ours.video), Partition::of(other.video));
+    // It was recorded while its partition went to somebody else, who may have looked for its jobs before.
+    [&ours, &other].into_iter().for_each(|job| lines.plan(job.clone(), at(0)));
+    assert_eq!(send(&mut lines, at(0)).len(), 2);
+    let silent: Vec<_> = lines.silent(at(30_000), SILENCE).into_iter().map(|(id, _)| id).collect();
+    assert_eq!((silent, lines.counts()), (vec![ours.id], Counts { waiting: 0, sent: 1 }));
 }
 
 #[test]

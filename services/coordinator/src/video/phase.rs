@@ -225,8 +225,7 @@ impl Draft {
             FailureKind::RetryLater => PAUSES.get(failures).copied(),
             // The job is wanted, so whoever told the worker to stop was mistaken.
             FailureKind::Cancelled => PAUSES.get(failures).copied(),
-            // Until the workers are upgraded, which takes as long as it takes.
-            FailureKind::NeedsUpgrade => PAUSES.get(attempt.saturating_sub(1) as usize).or(PAUSES.last()).copied(),
+            FailureKind::NeedsUpgrade => Some(pause_until_upgraded(attempt)),
             FailureKind::GiveUp | FailureKind::Crashed => None,
         };
         let reason = if again.is_none() { words(failed.kind, &failed.reason) } else { failed.reason.clone() };
@@ -417,6 +416,17 @@ impl Draft {
 
 /// A provider that asks for more patience than this is asked again all the same.
 const MAX_PAUSE: Duration = Duration::from_secs(600);
+
+/// How long a job waits that a worker was too old for. While old and new ones share a queue it is soon another's; else it
+/// takes as long as the upgrade takes, and nobody wants to read of it each minute.
+fn pause_until_upgraded(attempt: u32) -> Duration {
+    let failed = attempt.saturating_sub(1) as usize;
+    let [.., last] = PAUSES;
+    PAUSES.get(failed).copied().unwrap_or_else(|| {
+        let doubled = (PAUSES.len()..=failed).try_fold(last, |pause, _| Some(pause * 2).filter(|p| *p < MAX_PAUSE));
+        doubled.unwrap_or(MAX_PAUSE)
+    })
+}
 
 impl Video {
     /// Why what a worker made is not what the job ordered, if it is not.

@@ -114,8 +114,8 @@ fn a_job_that_workers_are_too_old_for_waits_until_one_is_upgraded() {
             (stage.video().jobs[&job].not_before - stage.now).num_seconds()
         })
         .collect();
-    assert_eq!(waits[..4], [2, 8, 30, 60]);
-    assert!(waits[4..].iter().all(|wait| *wait == 60), "{waits:?}");
+    assert_eq!(waits[..7], [2, 8, 30, 60, 120, 240, 480]);
+    assert!(waits[7..].iter().all(|wait| *wait == 600), "{waits:?}");
     // None of it counts against what the job itself may fail.
     (0..4).for_each(|_| drop(stage.fail(job, FailureKind::RetryLater)));
     assert_eq!(stage.video().status(), VideoStatus::Validating);

@@ -72,6 +72,7 @@ impl Stage {
             panics: AtomicUsize::new(0),
             away: AtomicBool::new(false),
             refused_marks: AtomicUsize::new(0),
+            unmarked: AtomicUsize::new(0),
             moves: AtomicUsize::new(0),
         };
         Self::with(Arc::new(store))
@@ -190,9 +191,15 @@ pub struct TestWire {
     told: Mutex<Vec<(String, Bytes)>>,
     refused: Mutex<Option<&'static str>>,
     jobs_wait: watch::Sender<bool>,
+    stops_wait: watch::Sender<bool>,
 }
 
 impl TestWire {
+    /// From now on takes its time over jobs that are taken out of the queue, or does no longer.
+    pub fn stops_wait(&self, wait: bool) {
+        self.stops_wait.send_replace(wait);
+    }
+
     /// From now on takes its time over jobs, or does no longer.
     pub fn jobs_wait(&self, wait: bool) {
         self.jobs_wait.send_replace(wait);
@@ -299,6 +306,7 @@ impl Wire for TestWire {
     }
 
     async fn unqueue(&self, _subject: &str) -> Result<(), WireError> {
+        over(&self.stops_wait).await;
         Ok(())
     }
 
@@ -317,6 +325,8 @@ pub struct TestStore {
     away: AtomicBool,
     /// Positions that were not written down.
     refused_marks: AtomicUsize,
+    /// Marks of what has left that were not written down.
+    unmarked: AtomicUsize,
     moves: AtomicUsize,
 }
 
@@ -334,6 +344,11 @@ impl TestStore {
     /// Panics at the next loads.
     pub fn panic(&self, times: usize) {
         self.panics.store(times, Ordering::SeqCst);
+    }
+
+    /// How often it could not be written down what has left.
+    pub fn unmarked(&self) -> usize {
+        self.unmarked.load(Ordering::SeqCst)
     }
 
     /// How often positions could not be written down.
@@ -387,6 +402,9 @@ impl Store for TestStore {
     }
 
     async fn mark_published(&self, published: Published) -> Result<(), StoreError> {
+        self.there().inspect_err(|_| {
+            self.unmarked.fetch_add(1, Ordering::SeqCst);
+        })?;
         self.inner.mark_published(published).await
     }
 
