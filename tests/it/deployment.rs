@@ -119,7 +119,7 @@ impl Drop for Elsewhere {
 async fn start(system: &mut System, ffmpeg: &StandIn) -> i32 {
     let data = system.data();
     let mut command = dailies();
-    command.arg("--data").arg(&data).args(["cluster", "--coordinator", "2", "--gateway", "2", "--chunk", "2"]);
+    command.arg("--data").arg(&data).args(["cluster", "--coordinator", "2", "--gateways", "2", "--chunk", "2"]);
     command.args(["--listen", "127.0.0.1:0", "--nats-port", "0"]);
     command.env("DAILIES_MEDIA__FFMPEG", ffmpeg.program()).env("DAILIES_NATS__STORAGE_MIB", "256");
     let pid = Child::id(system.spawn(command)).cast_signed();

@@ -18,8 +18,9 @@ pub struct Cluster {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
     pub coordinator: Option<u8>,
     /// How many of the gateway; the first listens at --listen, the others on free ports.
+    // `--gateway` is where another cluster's is, for every command.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
-    pub gateway: Option<u8>,
+    pub gateways: Option<u8>,
     /// How many of the planner.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
     pub planner: Option<u8>,
@@ -52,7 +53,7 @@ impl Cluster {
     pub fn replicas_of(&self, service: &str) -> u8 {
         let own = match service {
             "coordinator" => self.coordinator,
-            "gateway" => self.gateway,
+            "gateway" => self.gateways,
             "planner" => self.planner,
             "storyboard" => self.storyboard,
             "chunk" => self.chunk,
